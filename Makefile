@@ -1,0 +1,59 @@
+# Every target works alone and first in a fresh clone; run again, it takes seconds.
+PYTHON ?= python3
+PORT   ?= 8501
+
+VENV := .venv
+PY   := $(VENV)/bin/python
+PIP  := $(PY) -m pip install --disable-pip-version-check
+RUN  := $(VENV)/run.stamp
+DEV  := $(VENV)/dev.stamp
+
+.PHONY: run test lint format bench browser clean
+.DEFAULT_GOAL := run
+
+run: $(RUN)
+	$(PY) -m streamlit run app.py --server.port=$(PORT)
+
+# Both halves run and either can fail. Two browsers at once would slow each other into timeouts on a small machine.
+test: $(DEV) browser
+	@status=0; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not browser" -n 2 || status=$$?; \
+	$(PY) -m pytest -m browser || status=$$?; \
+	exit $$status
+
+lint: $(DEV)
+	$(PY) -m ruff check
+	$(PY) -m ruff format --check
+	$(PY) -m pyright
+
+format: $(DEV)
+	$(PY) -m ruff check --fix
+	$(PY) -m ruff format
+
+bench: $(DEV) browser
+	$(PY) -m benchmarks.ui
+
+clean:
+	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis benchmarks/scratch tests/browser/shots
+	find . -name __pycache__ -not -path "./$(VENV)/*" -prune -exec rm -rf {} +
+
+# A Chromium that is there, else Debian's (root), else the one Playwright brings.
+browser: $(DEV)
+	@if command -v chromium || command -v chromium-browser || command -v google-chrome; then :; \
+	elif [ "$$(id -u)" = 0 ] && grep -qs '^ID=debian' /etc/os-release; then \
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends chromium fonts-dejavu-core; \
+	else $(PY) -m playwright install chromium; fi
+
+# The stamps are newer than the requirements they installed. pip is the last thing venv makes: with it, the venv is whole.
+$(DEV): requirements-dev.txt $(RUN)
+	$(PIP) -r requirements-dev.txt
+	@touch $@
+
+$(RUN): requirements.txt | $(VENV)/bin/pip
+	$(PIP) -r requirements.txt
+	@touch $@
+
+$(VENV)/bin/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || \
+		{ echo "lvmviz needs Python 3.11, 3.12 or 3.13; name one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)

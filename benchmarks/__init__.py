@@ -1,0 +1,1 @@
+"""Measurements, off by default; each is a ratio against a named peer in the same run."""

@@ -1,0 +1,26 @@
+"""Evidence, ELBO and KL: the numbers every page shows, in nats."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Decomposition(NamedTuple):
+    """The evidence and every term of the ELBO's presentations, all in nats, all sums over the same data.
+
+    ELBO = joint + entropy = likelihood - kl_prior = log_evidence - kl.
+    Each term is computed on its own; none is a difference of two others (note 000, "Different presentations
+    of the ELBO"; note 004).
+    """
+
+    log_evidence: float  # log p(x)
+    elbo: float  # E_q[log p(x, z) - log q(z)]
+    kl: float  # KL(q(z) || p(z | x))
+    joint: float  # E_q[log p(x, z)]
+    entropy: float  # H(q)
+    likelihood: float  # E_q[log p(x | z)]
+    kl_prior: float  # KL(q(z) || p(z))
+
+    def per(self, count: int) -> Decomposition:
+        """The same terms per datum: every number divided by `count`."""
+        return Decomposition(*(term / count for term in self))

@@ -1,0 +1,308 @@
+"""Mixtures being fitted: points in the mixed colours of q, and the components that claim them."""
+
+from __future__ import annotations
+
+import html
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lvmviz.figures import theme
+from lvmviz.figures.film import Film
+from lvmviz.figures.theme import Margin, Tokens, fill
+
+HEIGHT = 318
+MOST_POINTS = 3000
+MOST_HOVERS = 100_000  # points times frames; beyond it the hover says nothing of q, to keep the film small
+_TURN = np.linspace(0.0, 2.0 * np.pi, 73)
+_CIRCLE = np.cos(_TURN), np.sin(_TURN)
+_BELL = np.linspace(-4.0, 4.0, 81), np.exp(-0.5 * np.linspace(-4.0, 4.0, 81) ** 2)
+_DOUBLE = np.array([1.0, 2.0, 2.0, 1.0, 2.0, 2.0])
+
+
+def drawn(count: int) -> tuple[np.ndarray, str]:
+    """Which rows of so many points are drawn, and a note when these are not all."""
+    if count <= MOST_POINTS:
+        return np.arange(count), ""
+    rows = np.sort(np.random.default_rng(0).choice(count, MOST_POINTS, replace=False))
+    return rows, f"{MOST_POINTS:,} of {count:,} points are drawn, chosen at random; all of them are used."
+
+
+def picture(
+    points: np.ndarray,
+    resp: np.ndarray,
+    ellipses: np.ndarray,
+    weights: np.ndarray,
+    *,
+    columns: Sequence[str],
+    labels: np.ndarray | None = None,
+    label_names: Sequence[str] = (),
+    collapsed: np.ndarray | None = None,
+    clicked: np.ndarray | None = None,
+    dark: bool = False,
+    height: int = HEIGHT,
+) -> Film:
+    """Points (N, 2) coloured by q (T, N, K) under the components' 1 and 2 sd ellipses (T, K, 6).
+
+    Weights (T, K) and the likeliest components appear on hover. `collapsed` (T, K) marks components without
+    a density, `clicked` (M, 2) the centres placed by hand. Zooming survives the film: its range never moves.
+    """
+    colours = theme.tokens(dark)
+    axes = {"xaxis": _axis(columns[0], points[:, 0]), "yaxis": _axis(columns[1], points[:, 1])}
+    made = theme.figure(colours, height=height, dragmode="zoom", uirevision="picture", **axes)
+    film = Film(made, len(resp))
+    gone = np.zeros(weights.shape, bool) if collapsed is None else collapsed
+    for k in range(weights.shape[1]):
+        _draw_ellipses(film, ellipses[:, k], k, gone[:, k], colours)
+    rows, _ = drawn(len(points))
+    _draw_points(film, points[rows], resp[:, rows], _rows_told(rows, labels, label_names), columns, dark)
+    _draw_clicked(film, clicked, colours)
+    _draw_centres(film, ellipses[..., 0], ellipses[..., 3], weights, gone, colours)
+    _draw_collapsed(film, ellipses[..., 0], ellipses[..., 3], gone, colours)
+    return film
+
+
+def picture_1d(
+    points: np.ndarray,
+    resp: np.ndarray,
+    grid: np.ndarray,
+    marginal: np.ndarray,
+    bells: np.ndarray,
+    weights: np.ndarray,
+    *,
+    column: str,
+    labels: np.ndarray | None = None,
+    label_names: Sequence[str] = (),
+    collapsed: np.ndarray | None = None,
+    clicked: np.ndarray | None = None,
+    dark: bool = False,
+    height: int = HEIGHT,
+) -> Film:
+    """Points (N,) as a rug under the components' bells (T, K, 6) and their sum, the marginal (T, G) on `grid` (T, G).
+
+    The other arguments are those of `picture`; `clicked` is (M,).
+    """
+    colours = theme.tokens(dark)
+    top = _density_top(marginal)
+    rug = -0.07 * top
+    upright = {"title": {"text": "density"}, "range": [2 * rug, top], **theme.ticks(0.0, top)}
+    axes = {"xaxis": _axis(column, points), "yaxis": upright}
+    made = theme.figure(colours, height=height, dragmode="zoom", uirevision="picture", **axes)
+    film = Film(made, len(resp))
+    gone = np.zeros(weights.shape, bool) if collapsed is None else collapsed
+    for k in range(weights.shape[1]):
+        colour = colours.categories[k]
+        bell = go.Scatter(fill="tozeroy", fillcolor=fill(colour, 0.06), line={"color": colour, "width": 2.25})
+        index = _affine(film, bell, bells[:, k], _BELL)
+        _dash(film, index, colour, gone[:, k], colours)
+    _draw_marginal(film, grid, marginal, colours)
+    rows, _ = drawn(len(points))
+    flat = np.stack([points[rows], np.full(len(rows), rug)], 1)
+    _draw_points(film, flat, resp[:, rows], _rows_told(rows, labels, label_names), [column], dark)
+    if clicked is not None:
+        _draw_clicked(film, np.stack([clicked, np.zeros(len(clicked))], 1), colours)
+    peaks = np.minimum(bells[..., 5], 0.96 * top)
+    _draw_centres(film, bells[..., 0], peaks, weights, gone, colours)
+    _draw_cut_peaks(film, bells, top, colours)
+    _draw_collapsed(film, bells[..., 0], peaks, gone, colours)
+    return film
+
+
+def plain(text: str) -> str:
+    """A person's own words, as words: no tags and no template fields."""
+    return html.escape(text, quote=False).replace("%{", "%&#123;")
+
+
+def _axis(name: str, values: np.ndarray) -> dict[str, Any]:
+    pad = 0.06 * float(np.ptp(values)) or 1.0
+    span = [float(values.min()) - pad, float(values.max()) + pad]
+    return {"title": {"text": plain(name)}, "range": span, "fixedrange": False, "nticks": 8}
+
+
+# ---- points ----
+
+
+def _draw_points(
+    film: Film, points: np.ndarray, resp: np.ndarray, told: list[str], columns: Sequence[str], dark: bool
+) -> None:
+    colours = theme.tokens(dark)
+    mixed = theme.mix(resp, dark)
+    size = float(np.clip(8.5 * (400 / len(points)) ** 0.25, 5.0, 8.5))  # many points hide each other
+    halo = {"width": 1 if size > 6 else 0.5, "color": colours.bg}
+    first = ["rgb({},{},{})".format(*colour) for colour in mixed[0].tolist()]
+    marker = {"size": size, "color": first, "line": halo, "opacity": 1}
+    where = "<br>".join(f"{plain(name)} %{{{axis}}}" for name, axis in zip(columns, "xy", strict=False))
+    trace = go.Scatter(
+        x=points[:, 0].tolist(),
+        y=points[:, 1].tolist(),
+        mode="markers",
+        marker=marker,
+        hovertext=told,
+        hovertemplate=f"%{{hovertext}}<br>{where}%{{text}}<extra></extra>",
+    )
+    if len(columns) == 1:
+        trace.marker.update(symbol="line-ns", size=14, line={"width": 1.5, "color": first})
+    index = _add(film, trace)
+    film.colours(index, "marker.line.color" if len(columns) == 1 else "marker.color", mixed)
+    if resp.shape[0] * resp.shape[1] <= MOST_HOVERS:
+        film.values(index, "text", _q_told(resp))
+    else:
+        film.figure.data[index].text = ""
+
+
+def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
+    """Row numbers from 1, with the label where one is known."""
+    if labels is None:
+        return [f"row {row + 1}" for row in rows.tolist()]
+    told = [plain(names[label]) if 0 <= label < len(names) else "" for label in labels[rows].tolist()]
+    return [
+        f"row {row + 1}" + (f", {name}" if name else "")
+        for row, name in zip(rows.tolist(), told, strict=True)
+    ]
+
+
+def _q_told(resp: np.ndarray) -> list[list[str]]:
+    """For every frame and point, q of the two likeliest components; equal frames share one list."""
+    told: list[list[str]] = []
+    for frame in range(len(resp)):
+        same = frame > 0 and np.array_equal(resp[frame], resp[frame - 1])
+        told.append(told[-1] if same else _frame_told(resp[frame]))
+    return told
+
+
+def _frame_told(resp: np.ndarray) -> list[str]:
+    order = np.argsort(-resp, axis=1)[:, :2]
+    share = np.take_along_axis(resp, order, 1)
+    return [
+        "".join(f"<br>q({k + 1}) = {q:.2f}" for k, q in zip(ks, qs, strict=True) if q >= 0.005)
+        for ks, qs in zip(order.tolist(), share.tolist(), strict=True)
+    ]
+
+
+def _draw_clicked(film: Film, clicked: np.ndarray | None, colours: Tokens) -> None:
+    """Centres placed by hand: ink crosses where they were clicked."""
+    if clicked is None or not len(clicked):
+        return
+    marker = {"symbol": "x-thin", "size": 11, "line": {"width": 2, "color": colours.text}}
+    told = [f"centre {i + 1}, placed by hand" for i in range(len(clicked))]
+    x, y = clicked[:, 0].tolist(), clicked[:, 1].tolist()
+    _add(film, go.Scatter(x=x, y=y, mode="markers", marker=marker, hovertext=told, hoverinfo="text"))
+
+
+# ---- components ----
+
+
+def _draw_ellipses(film: Film, maps: np.ndarray, k: int, gone: np.ndarray, colours: Tokens) -> None:
+    colour = colours.categories[k]
+    for scale, width, alpha in ((_DOUBLE, 1.25, 0.75), (1.0, 2.25, 1.0)):
+        line = {"width": width, "color": fill(colour, alpha)}
+        trace = go.Scatter(fill="toself", fillcolor=fill(colour, 0.06), line=line)
+        index = _affine(film, trace, maps * scale, _CIRCLE)
+        _dash(film, index, fill(colour, alpha), gone, colours)
+
+
+def _dash(film: Film, index: int, colour: str, gone: np.ndarray, colours: Tokens) -> None:
+    """A collapsed component loses its colour and its solid line."""
+    if gone.any():
+        film.values(index, "line.color", [colours.text if lost else colour for lost in gone])
+        film.values(index, "line.dash", ["4px,3px" if lost else "solid" for lost in gone])
+
+
+def _draw_centres(
+    film: Film, x: np.ndarray, y: np.ndarray, weights: np.ndarray, gone: np.ndarray, colours: Tokens
+) -> None:
+    count = weights.shape[1]
+    rings = [[colours.text if lost else colours.categories[k] for k, lost in enumerate(row)] for row in gone]
+    trace = go.Scatter(
+        x=x[0].tolist(),
+        y=y[0].tolist(),
+        mode="markers+text",
+        text=[str(k + 1) for k in range(count)],
+        textfont={"size": 12, "weight": 600, "color": colours.text},
+        marker={"size": 19, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": rings[0]}},
+        customdata=weights[0].tolist(),
+        hovertemplate="component %{text}<br>π = %{customdata:.3f}<extra></extra>",
+    )
+    index = _add(film, trace)
+    film.numbers(index, "x", x)
+    film.numbers(index, "y", y)
+    film.numbers(index, "customdata", weights)
+    if gone.any():
+        film.values(index, "marker.line.color", rings)
+
+
+def _draw_collapsed(film: Film, x: np.ndarray, y: np.ndarray, gone: np.ndarray, colours: Tokens) -> None:
+    """The word beside each component that collapses, once it has."""
+    for k in np.flatnonzero(gone.any(0)).tolist():
+        note = {
+            "x": x[0, k],
+            "y": y[0, k],
+            "text": "collapsed",
+            "visible": bool(gone[0, k]),
+            "bgcolor": colours.bg,
+        }
+        film.figure.add_annotation(**note, showarrow=False, xanchor="left", xshift=14, borderpad=1)
+        key = f"annotations[{len(film.figure.layout.annotations) - 1}]"
+        film.values(None, f"{key}.visible", gone[:, k].tolist())
+        film.values(None, f"{key}.x", x[:, k].tolist())
+        film.values(None, f"{key}.y", y[:, k].tolist())
+
+
+# ---- one dimension ----
+
+
+def _density_top(marginal: np.ndarray) -> float:
+    """Where the density axis ends: above nearly all frames' peaks, but no lone spike may crush the rest."""
+    peaks = marginal.max(1)
+    return 1.12 * min(float(peaks.max()), 2.5 * float(np.median(peaks)))
+
+
+def _draw_marginal(film: Film, grid: np.ndarray, marginal: np.ndarray, colours: Tokens) -> None:
+    line = {"color": colours.posterior, "width": 2.5}
+    index = _add(
+        film,
+        go.Scatter(x=grid[0].tolist(), y=marginal[0].tolist(), line=line, mode="lines", hoverinfo="skip"),
+    )
+    film.numbers(index, "x", grid)
+    film.numbers(index, "y", marginal)
+    word = {"text": "p(x | θ), their sum", "font": {"color": colours.posterior}, "bgcolor": colours.bg}
+    place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
+    film.figure.add_annotation(**word, **place, showarrow=False)
+
+
+def _draw_cut_peaks(film: Film, bells: np.ndarray, top: float, colours: Tokens) -> None:
+    """How high the bells go that the axis cuts off."""
+    heights = bells[..., 5]
+    if not (heights > top).any():
+        return
+    texts = [[f"peak {theme.number(h, 1)} ↑" if h > top else "" for h in row] for row in heights.tolist()]
+    texts = [["\u2003" * 2 + text if text else "" for text in row] for row in texts]
+    font = {"size": 11, "color": colours.muted}
+    y = [0.96 * top] * heights.shape[1]
+    x = bells[..., 0]
+    trace = go.Scatter(
+        x=x[0].tolist(), y=y, mode="text", text=texts[0], textposition="middle right", textfont=font
+    )
+    index = _add(film, trace.update(hoverinfo="skip"))
+    film.numbers(index, "x", x)
+    film.values(index, "text", texts)
+
+
+# ---- films ----
+
+
+def _add(film: Film, trace: go.Scatter) -> int:
+    film.figure.add_trace(trace)
+    return len(film.figure.data) - 1
+
+
+def _affine(film: Film, trace: go.Scatter, maps: np.ndarray, curve: tuple[np.ndarray, np.ndarray]) -> int:
+    """Add a curve that an affine map moves in every frame."""
+    (u, v), a = curve, maps[0]
+    x, y = a[0] + a[1] * u + a[2] * v, a[3] + a[4] * u + a[5] * v
+    index = _add(film, trace.update(x=x.tolist(), y=y.tolist(), mode="lines", hoverinfo="skip"))
+    film.affine(index, maps, u, v)
+    return index

@@ -1,0 +1,97 @@
+"""Gaussian mixtures: log densities, responsibilities and the M-step's maximum, by one Cholesky a component."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lvmviz.divergences import Decomposition
+
+LOG_2PI = math.log(2.0 * math.pi)
+
+
+class GaussianMixtureParams(NamedTuple):
+    """theta = (weights, means, covariances) of a Gaussian mixture."""
+
+    weights: Tensor  # (K,) pi, positive, sums to one
+    means: Tensor  # (K, D)
+    covariances: Tensor  # (K, D, D) positive definite
+
+
+class Responsibilities(NamedTuple):
+    """q(z_n = k) for every point, as logarithms and as numbers."""
+
+    log_resp: Tensor  # (N, K) log q, may be -inf
+    resp: Tensor  # (N, K) q, rows sum to one
+
+
+def log_likelihoods(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
+    """log N(x_n | mu_k, Sigma_k), shape (N, K), nats, for points (N, D).
+
+    Raises ValueError when a covariance is not positive definite.
+    """
+    factors, failed = torch.linalg.cholesky_ex(theta.covariances)  # (K, D, D)
+    if bool(failed.any()):
+        k = int(failed.nonzero()[0, 0]) + 1
+        raise ValueError(f"covariance {k} is not positive definite; raise the regularizer")
+    centred = points.T.unsqueeze(0) - theta.means.unsqueeze(2)  # (K, D, N)
+    whitened = torch.linalg.solve_triangular(factors, centred, upper=False)
+    half_log_det = factors.diagonal(dim1=1, dim2=2).log().sum(1)  # (K,)
+    return (-0.5 * whitened.square().sum(1) - half_log_det[:, None] - 0.5 * points.shape[1] * LOG_2PI).T
+
+
+def responsibilities(theta: GaussianMixtureParams, points: Tensor) -> Responsibilities:
+    """The posterior p(z_n = k | x_n, theta) of points (N, D)."""
+    log_joint = log_likelihoods(theta, points) + theta.weights.log()
+    log_resp = log_joint - log_joint.logsumexp(1, keepdim=True)
+    return Responsibilities(log_resp, log_resp.exp())
+
+
+def log_density(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
+    """log p(x_n | theta), shape (N,), nats."""
+    return (log_likelihoods(theta, points) + theta.weights.log()).logsumexp(1)
+
+
+def decompose(theta: GaussianMixtureParams, q: Responsibilities, points: Tensor) -> Decomposition:
+    """Evidence and ELBO of `theta` under `q`, summed over the points, nats; every term from its own sum."""
+    log_lik = log_likelihoods(theta, points)  # (N, K)
+    log_weights = theta.weights.log()
+    log_joint = log_lik + log_weights
+    log_evidence = log_joint.logsumexp(1)  # (N,)
+    log_posterior = log_joint - log_evidence[:, None]
+    joint, entropy = _mean(q, log_joint), -_mean(q, q.log_resp)
+    return Decomposition(
+        log_evidence=float(log_evidence.sum()),
+        elbo=_mean(q, log_joint - q.log_resp),
+        kl=_mean(q, q.log_resp - log_posterior),
+        joint=joint,
+        entropy=entropy,
+        likelihood=_mean(q, log_lik),
+        kl_prior=_mean(q, q.log_resp - log_weights),
+    )
+
+
+def _mean(q: Responsibilities, term: Tensor) -> float:
+    """sum_nk q_nk term_nk, with 0 log 0 = 0."""
+    return float(torch.where(q.resp > 0, q.resp * term, 0.0).sum())
+
+
+def maximum(q: Responsibilities, points: Tensor) -> GaussianMixtureParams:
+    """The theta that maximizes E_q[log p(x, z | theta)]: weighted counts, means and covariances (note 003)."""
+    tiny = 10 * torch.finfo(points.dtype).eps  # as scikit-learn: a component without points has no 0/0
+    counts = q.resp.sum(0) + tiny  # (K,) N_k
+    means = (q.resp.T @ points) / counts[:, None]
+    centred = points.unsqueeze(0) - means.unsqueeze(1)  # (K, N, D)
+    weighted = q.resp.T.unsqueeze(2) * centred
+    covariances = weighted.transpose(1, 2) @ centred / counts[:, None, None]
+    return GaussianMixtureParams(counts / counts.sum(), means, covariances)
+
+
+def not_positive_definite(covariances: Tensor) -> Tensor:
+    """Which of the covariances (K, D, D) have no Cholesky factor, as (K,) bools."""
+    finite = covariances.isfinite().all(2).all(1)
+    safe = torch.where(finite[:, None, None], covariances, 0.0)
+    return (torch.linalg.cholesky_ex(safe).info != 0) | ~finite

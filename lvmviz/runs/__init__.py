@@ -1,0 +1,1 @@
+"""Jobs and what they leave: a trace of snapshots."""

@@ -1,0 +1,86 @@
+"""A job is what to do; a trace is what happened. Both are values."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, NamedTuple, overload
+
+import numpy as np
+import torch
+
+from lvmviz import __version__
+from lvmviz.core import Algorithm, real, to_json
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """An algorithm, how many steps of it, and the seed: equal jobs are the same run."""
+
+    algorithm: Algorithm
+    steps: int = 100
+    every: int = 1  # a snapshot after so many steps, and after the last
+    seed: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        if self.steps < 0 or self.every < 1:
+            raise ValueError(f"steps = {self.steps} must be 0 or more and every = {self.every} 1 or more")
+
+    @property
+    def id(self) -> str:
+        """The run's name: a hash of everything that decides its bits, as canonical JSON."""
+        kind = torch.device(self.device).type
+        told = {
+            "version": __version__,
+            "algorithm": to_json(self.algorithm),
+            "steps": self.steps,
+            "every": self.every,
+            "seed": self.seed,
+            "device": kind,
+            "dtype": str(real(kind)),
+            "threads": torch.get_num_threads() if kind == "cpu" else 0,
+        }
+        text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+class Snapshot(NamedTuple):
+    """What was after `step` steps: step 0 is the start."""
+
+    step: int
+    state: Any  # a NamedTuple of tensors
+    info: Any  # a NamedTuple of plain numbers and words
+
+
+class Trace(Sequence[Snapshot]):
+    """The snapshots of a job, in order; immutable."""
+
+    def __init__(self, job: Job, snapshots: Iterable[Snapshot]) -> None:
+        self.job = job
+        self._snapshots = tuple(snapshots)
+
+    @overload
+    def __getitem__(self, index: int) -> Snapshot: ...
+    @overload
+    def __getitem__(self, index: slice) -> Trace: ...
+    def __getitem__(self, index: int | slice) -> Snapshot | Trace:
+        if isinstance(index, slice):
+            return Trace(self.job, self._snapshots[index])
+        return self._snapshots[index]
+
+    def __len__(self) -> int:
+        return len(self._snapshots)
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        return iter(self._snapshots)
+
+    def column(self, name: str) -> np.ndarray:
+        """One number of every snapshot's info, such as "elbo", as an array (T,)."""
+        return np.array([getattr(snapshot.info, name) for snapshot in self._snapshots])
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every snapshot's step and numbers, for a table or a file."""
+        return [{"step": snapshot.step, **snapshot.info._asdict()} for snapshot in self._snapshots]

@@ -1,0 +1,247 @@
+"""Controls from knobs: choose one of a kind, adjust its numbers; every value is in the URL."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lvmviz.core import Choice, Knob, field_types, knobs
+from lvmviz.ui import state
+
+Editor = Callable[[str], Mapping[str, Any]]  # name of the choice's control -> values of its hidden fields
+
+
+class Controls:
+    """The controls of one page: the first few in view, the rest under More.
+
+    An editor supplies the hidden fields of a choice (a table's digest, clicked centres); a widget of its own
+    may be drawn there.
+    """
+
+    def __init__(
+        self, view: DeltaGenerator, more: DeltaGenerator, editors: Mapping[type, Editor] | None = None
+    ) -> None:
+        self.view, self.more, self.editors = view, more, editors or {}
+
+    def adjust(self, cls: type[Choice], name: str = "", base: Choice | None = None) -> Any:
+        """A choice of this class, one control for each of its knobs."""
+        types, base = field_types(cls), base if type(base) is cls else cls()
+        values: dict[str, Any] = dict(self.editors[cls](name)) if cls in self.editors else {}
+        for field, meta in knobs(cls).items():
+            full = f"{name}.{field}" if name else field
+            if meta.hidden:
+                continue
+            default = getattr(base, field)
+            values[field] = (
+                self.choose(types[field], full, default, meta)
+                if isinstance(default, Choice)
+                else self.value(full, types[field], default, meta)
+            )
+        return cls(**values)
+
+    def choose(self, kind: type[Choice], name: str, default: Choice, meta: Knob) -> Any:
+        """One of a kind, and then its own knobs."""
+        options = list(kind.options)
+        with self._place(meta):
+            chosen = self._widget(
+                name,
+                type(default).__name__,
+                parse=lambda text: _one_of(text, options),
+                write=str,
+                draw=lambda key: st.selectbox(
+                    _label(name, meta),
+                    options,
+                    format_func=lambda option: kind.options[option].name(),
+                    key=key,
+                    help=meta.help,
+                ),
+            )
+        return self.adjust(kind.options[chosen], name, default)
+
+    def value(self, name: str, kind: Any, default: Any, meta: Knob) -> Any:
+        """A number, a word, a switch or a set of words."""
+        with self._place(meta):
+            if kind is bool:
+                return self._widget(name, default, _switch, lambda v: str(int(v)), _toggle(name, meta))
+            if kind in (int, float):
+                parse, draw = (lambda text: _number(text, kind, meta)), _slider(name, kind, default, meta)
+                return kind(self._widget(name, default, parse, _short, draw))
+            if kind is str:
+                parse = lambda text: _one_of(text, meta.options)  # noqa: E731
+                draw = lambda key: st.selectbox(_label(name, meta), meta.options, key=key, help=meta.help)  # noqa: E731
+                return self._widget(name, default, parse, str, draw)
+            return self._words(name, default, meta)
+
+    def _words(self, name: str, default: tuple[str, ...], meta: Knob) -> tuple[str, ...]:
+        chosen = self._widget(
+            name,
+            list(default),
+            parse=lambda text: [_one_of(word, meta.options) for word in words(text)],
+            write=lambda value: json.dumps(value),
+            draw=lambda key: st.multiselect(_label(name, meta), meta.options, key=key, help=meta.help),
+        )
+        return tuple(chosen) or default  # nothing chosen: the default rather than an empty table
+
+    def _widget(
+        self,
+        name: str,
+        default: Any,
+        parse: Callable[[str], Any],
+        write: Callable[[Any], str],
+        draw: Callable[[str], Any],
+    ) -> Any:
+        """Draw a widget whose value comes from the session, the link or the default, in that order."""
+        key = f"lvmviz.{name}"
+        if key in st.session_state and not _valid(st.session_state[key], parse, write):
+            del st.session_state[key]  # kept from another choice with other words or another range
+        if key not in st.session_state:
+            st.session_state[key] = _from_link(name, default, parse)
+        value = draw(key)
+        state.holds(name, key, "" if value == default else write(value))
+        return value
+
+    def _place(self, meta: Knob) -> DeltaGenerator:
+        return self.more if meta.more else self.view
+
+
+def switch(name: str, label: str, options: Mapping[str, str], default: str) -> str:
+    """A row of segments, one of them on, in the URL under `name`; the options' texts explain them."""
+    key = f"lvmviz.{name}"
+    if key not in st.session_state:
+        st.session_state[key] = _from_link(name, default, lambda text: _one_of(text, options))
+    told = "  \n".join(f"{option}: {text}" for option, text in options.items() if text)
+    chosen = st.segmented_control(
+        label, list(options), key=key, label_visibility="collapsed", required=True, help=told or None
+    )
+    state.holds(name, key, "" if chosen == default else chosen)
+    return chosen
+
+
+def _from_link(name: str, default: Any, parse: Callable[[str], Any]) -> Any:
+    text = state.linked(name)
+    if text is None:
+        return default
+    try:
+        return parse(text)
+    except ValueError as error:
+        state.problem(f"The link's {name} = {text[:40]} was not used: {error}.")
+        return default
+
+
+def _valid(value: Any, parse: Callable[[str], Any], write: Callable[[Any], str]) -> bool:
+    try:
+        parse(write(value))
+    except (ValueError, TypeError):
+        return False
+    return True
+
+
+def _label(name: str, meta: Knob) -> str:
+    return meta.label or name.split(".")[-1].replace("_", " ").capitalize()
+
+
+def _toggle(name: str, meta: Knob) -> Callable[[str], bool]:
+    return lambda key: st.toggle(_label(name, meta), key=key, help=meta.help)
+
+
+def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str], Any]:
+    label = _label(name, meta)
+    if meta.scale == "log":
+        return lambda key: st.select_slider(
+            label, decades(meta, st.session_state[key]), format_func=decade, key=key, help=meta.help
+        )
+    assert meta.low is not None and meta.high is not None, f"{name} needs a range to have a slider"
+    low, high = kind(meta.low), kind(meta.high)
+    if meta.scale == "box":
+        return lambda key: st.number_input(label, low, high, step=1, key=key, help=meta.help)
+    step = 1 if kind is int else 10.0 ** (math.floor(math.log10(high - low)) - 2)
+    return lambda key: st.slider(label, low, high, step=step, key=key, help=meta.help)
+
+
+def decades(meta: Knob, now: float) -> list[float]:
+    """0 where allowed, then every decade up to the highest, and the value of now among them."""
+    top = round(math.log10(meta.high or 1.0))
+    low = meta.low or 10.0 ** (top - 8)
+    values = {10.0**power for power in range(round(math.log10(low)), top + 1)} | {now}
+    return sorted(values | ({0.0} if not meta.low else set()))
+
+
+def decade(value: float) -> str:
+    """1e-4 as 1e-4, not 1e-04; 0.1 as 0.1."""
+    if value == 0 or 0.01 <= abs(value) < 1000:
+        return f"{value:g}"
+    mantissa, power = f"{value:.3e}".split("e")
+    return f"{float(mantissa):g}e{int(power)}"
+
+
+def _short(value: float) -> str:
+    return repr(value) if isinstance(value, float) and not value.is_integer() else str(int(value))
+
+
+def _number(text: str, kind: type, meta: Knob) -> Any:
+    try:
+        number = kind(text) if kind is float else int(text)
+    except ValueError:
+        raise ValueError("it is no number" if kind is float else "it is no whole number") from None
+    low, high = (
+        meta.low if meta.low is not None else -math.inf,
+        meta.high if meta.high is not None else math.inf,
+    )
+    if not low <= number <= high:  # also false for nan
+        raise ValueError(f"it must lie between {low:g} and {high:g}")
+    return number
+
+
+def _switch(text: str) -> bool:
+    if text not in ("0", "1"):
+        raise ValueError("it must be 0 or 1")
+    return text == "1"
+
+
+def _one_of(text: str, options: Any) -> str:
+    if text not in options:
+        raise ValueError(f"it must be one of {', '.join(options)}")
+    return text
+
+
+def words(text: str) -> list[str]:
+    """A JSON list of words, as the query string carries it."""
+    try:
+        made = json.loads(text)
+    except (ValueError, RecursionError):
+        raise ValueError("it is no list") from None
+    if not isinstance(made, list) or not made or not all(isinstance(word, str) for word in made):
+        raise ValueError("it is no list of names")
+    return list(dict.fromkeys(made))
+
+
+def link_of(value: Choice) -> dict[str, str]:
+    """The link of a choice: what the query string says of it, where it differs from its class's defaults."""
+    return {name: text for name, text in _texts(value, type(value)(), "") if text}
+
+
+def _texts(value: Any, base: Any, name: str) -> list[tuple[str, str]]:
+    if not isinstance(value, Choice):
+        same = value == base
+        return [(name, "" if same else json.dumps(value) if isinstance(value, tuple) else _text(value))]
+    own = [] if not name or type(value) is type(base) else [(name, type(value).__name__)]
+    base = base if type(value) is type(base) else type(value)()
+    for field in dataclasses.fields(value):  # type: ignore[arg-type]
+        full = f"{name}.{field.name}" if name else field.name
+        own += _texts(getattr(value, field.name), getattr(base, field.name), full)
+    return own
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(int(value))
+    return value if isinstance(value, str) else _short(value)
+
+
+__all__ = ["Controls", "decade", "decades", "link_of", "words"]

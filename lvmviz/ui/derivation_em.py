@@ -1,0 +1,48 @@
+"""The derivation of EM, line by line, with the values of one half-step (notes 003 and 004)."""
+
+from __future__ import annotations
+
+from lvmviz.algorithms.em import EMInfo
+from lvmviz.ui.derivation import Line, Term
+
+_EVIDENCE = r"\p{\log p(X\mid\theta{\theta})}"
+_ELBO = r"\p{\mathcal{L}(\q{q},\theta{\theta})}"
+_JOINT = r"\mathbb{E}_{\q{q}}[\log p(X,Z\mid\theta{\theta})]"
+_LIKELIHOOD = r"\mathbb{E}_{\q{q}}[\log p(X\mid Z,\theta{\theta})]"
+_ENTROPY = r"\mathrm{H}(\q{q})"
+_GAP = r"\kl{\mathrm{KL}(q\,\|\,p(Z\mid X,\theta))}"
+_PRIOR = r"\prior{\mathrm{KL}(q\,\|\,p(Z\mid\theta))}"
+_SUM = r"\sum_n\log\sum_k\theta{\pi_k}\,\mathcal{N}(x_n\mid\theta{\mu_k,\Sigma_k})"
+_WITH_Q = r"\sum_n\log\sum_k \q{q_{nk}}\,\frac{p(x_n,z_n{=}k\mid\theta{\theta})}{\q{q_{nk}}}"
+_JENSEN = r"\sum_n\sum_k \q{q_{nk}}\log\frac{p(x_n,z_n{=}k\mid\theta{\theta})}{\q{q_{nk}}}"
+
+AFTER = {
+    "start": "At the start: q knows nothing, so the gap is wide",
+    "E": "After E: q is the posterior, the bound is tight",
+    "M": "After M: higher, no longer tight",
+}
+
+
+def lines(info: EMInfo) -> list[Line]:
+    """Every line with its values; the sums are over all points, in nats."""
+    evidence, elbo, gap = Term(_EVIDENCE, info.log_lik), Term(_ELBO, info.elbo), Term(_GAP, info.kl)
+    joint, entropy = Term(_JOINT, info.joint), Term(_ENTROPY, info.entropy)
+    likelihood, prior = Term(_LIKELIHOOD, info.likelihood), Term(_PRIOR, info.kl_prior)
+    return [
+        Line("A sum inside the log: no closed form", evidence, "=", [("+", Term(_SUM))]),
+        Line("Times one: any q may be put in", evidence, "=", [("+", Term(_WITH_Q))]),
+        Line(
+            "Jensen: the log of a mean is above the mean of logs",
+            evidence,
+            ">=",
+            [("+", Term(_JENSEN, info.elbo))],
+            gap,
+        ),
+        Line(AFTER[info.moved], evidence, ">=", [("+", joint), ("+", entropy)], gap),
+        Line("What Jensen lost is exactly a KL", evidence, "=", [("+", elbo), ("+", gap)]),
+        Line(
+            "E: the left side has no q, so the best q makes KL = 0", elbo, "=", [("+", evidence), ("-", gap)]
+        ),
+        Line("M: only the first term has θ, so maximize that", elbo, "=", [("+", joint), ("+", entropy)]),
+        Line("The same number: fit minus complexity", elbo, "=", [("+", likelihood), ("-", prior)]),
+    ]

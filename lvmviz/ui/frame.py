@@ -1,0 +1,150 @@
+"""The frame of a page: title, claim, undo, share, projector; and the three columns of its stage."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lvmviz.ui import state
+
+CONTROLS, EVIDENCE = 196, 240  # widths in px; the picture takes the rest
+PROJECTOR = 1.35  # how much larger everything is for the last row of a lecture hall
+
+
+def dark() -> bool:
+    """Whether the reader's theme is dark."""
+    return st.context.theme.type == "dark"
+
+
+def projector() -> bool:
+    """Whether the page is shown large and without its controls."""
+    return state.placed("projector") == "1"
+
+
+def scale() -> float:
+    """The factor for type and heights."""
+    return PROJECTOR if projector() else 1.0
+
+
+def page(name: str, title: str, claim: str, draw: Callable[[], None]) -> None:
+    """Draw a page, as one fragment: a change of a control runs only this."""
+
+    @st.fragment
+    def body() -> None:
+        state.begin(name)
+        actions = _title(title, claim)
+        draw()
+        state.finish()
+        # last, because only now the link says what is on screen
+        with actions:
+            _actions()
+
+    body()
+
+
+def _title(title: str, claim: str) -> DeltaGenerator:
+    if projector():
+        st.html(f"<style>html {{ font-size: {14 * PROJECTOR:.0f}px !important; }}</style>")
+    with st.container(key="title", horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
+        st.title(title, anchor=False, width="content")
+        st.markdown(f":gray[{claim}]", width="stretch")
+        actions = st.container(horizontal=True, wrap=False, width="content", gap="xsmall")
+    for sentence in state.problems():
+        st.warning(sentence)
+    return actions
+
+
+def _actions() -> None:
+    st.button("Undo", key="undo", icon=":material/undo:", type="tertiary", on_click=state.undo,
+              disabled=not state.can_undo(), help="Undo the last change of a control")  # fmt: skip
+    st.button("Redo", key="redo", icon=":material/redo:", type="tertiary", on_click=state.redo,
+              disabled=not state.can_redo(), help="Do it again")  # fmt: skip
+    st.button("Reset", key="reset", icon=":material/restart_alt:", type="tertiary", on_click=state.reset,
+              disabled=not state.current(), help="Every control back to its default")  # fmt: skip
+    _share()
+    st.button("Projector", key="projector", icon=":material/present_to_all:", type="tertiary",
+              on_click=state.place, args=("projector", "" if projector() else "1"),
+              help="Large type, no controls")  # fmt: skip
+
+
+def _share() -> None:
+    with st.popover("Share", icon=":material/link:", type="tertiary"):
+        address = urlsplit(st.context.url or "")
+        query = urlencode(state.current())
+        st.markdown("This link opens exactly what is on screen: every control, the seed and the step.")
+        st.code(
+            f"{address.scheme}://{address.netloc}{address.path}{'?' if query else ''}{query}",
+            language=None,
+            wrap_lines=True,
+        )
+        if any("digest" in name for name in state.current()):
+            st.markdown(
+                ":gray[Your own table is not in the link, only its digest: the link works on this computer. "
+                "For another one, download the scene file under *Export*.]"
+            )
+
+
+class Stage(NamedTuple):
+    """The three columns of a page."""
+
+    controls: DeltaGenerator
+    picture: DeltaGenerator
+    evidence: DeltaGenerator
+
+
+def stage() -> Stage:
+    """Controls left, the picture in the middle and large, numbers right."""
+    with st.container(key="stage", horizontal=True, wrap=False, gap="medium"):
+        if projector():
+            controls = st.container(key="controls", width=1, height=1)
+        else:
+            controls = st.container(key="controls", width=CONTROLS, gap="small")
+        picture = st.container(key="picture", width="stretch", gap="xsmall")
+        evidence = st.container(key="evidence", width=int(EVIDENCE * scale()), gap="xsmall")
+    return Stage(controls, picture, evidence)
+
+
+def head(name: str, bold: str, muted: str = "") -> DeltaGenerator:
+    """A section's head, and the place to its right for a switch."""
+    with st.container(
+        key=f"head_{name}", horizontal=True, wrap=False, vertical_alignment="center", gap="small"
+    ):
+        st.markdown(f"**{bold}** :gray[{muted}]" if muted else f"**{bold}**")
+        return st.container(width="content")
+
+
+def failed(sentence: str) -> None:
+    """An error in its place: the cause in bold, then the remedy."""
+    cause, colon, remedy = sentence.partition(": ")
+    if not colon:
+        cause, colon, remedy = sentence.partition(". ")
+    st.error(f"**{plain(cause + colon.strip())}** {plain(remedy)}")
+
+
+def plain(text: str) -> str:
+    """Somebody's text as text: Markdown, HTML, formulas and colour directives in it are shown, not obeyed."""
+    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", text)
+
+
+def empty(sentence: str, *, name: str, height: int = 318) -> DeltaGenerator:
+    """A bordered box of the picture's height with one muted sentence; a button may be added to it."""
+    box = st.container(
+        border=True,
+        height=height,
+        key=f"empty_{name}",
+        horizontal_alignment="center",
+        vertical_alignment="center",
+    )
+    box.markdown(f":gray[{sentence}]", width="content")
+    return box
+
+
+def columns() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Where the first controls go, and where the rest goes: under More."""
+    view = st.container(gap="small")
+    return view, st.popover("More", icon=":material/tune:", width="stretch")

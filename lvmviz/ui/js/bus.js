@@ -1,0 +1,27 @@
+// One position per trace, shared by every view of it on the page: the player moves it, the views follow.
+
+class Channel {
+  constructor() {
+    this.index = 0;
+    this.listeners = new Set();
+  }
+
+  go(index) {
+    if (index === this.index) return;
+    this.index = index;
+    for (const listener of [...this.listeners]) listener(index);
+  }
+
+  follow(listener) {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+}
+
+const channels = new Map();
+
+/** The channel of this name; made when it is first asked for. */
+export function channel(name) {
+  if (!channels.has(name)) channels.set(name, new Channel());
+  return channels.get(name);
+}

@@ -1,0 +1,126 @@
+// Draws every figure of the app: Plotly.react on a node that stays, so zoom and hover survive each change.
+
+import { channel } from "./bus.js";
+import { film } from "./frames.js";
+
+const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
+let loading;
+
+/** plotly.js from the installed wheel, loaded once a page. */
+function plotly() {
+  loading ??= new Promise((resolve, reject) => {
+    const script = document.createElement("script");
+    script.src = new URL("../plotly.min.js", import.meta.url).href;
+    script.onload = () => resolve(window.Plotly);
+    script.onerror = () => reject(new Error("plotly.js did not load: reload the page"));
+    document.head.append(script);
+  });
+  return loading;
+}
+
+class Plot {
+  constructor(parent) {
+    this.node = document.createElement("div");
+    this.node.className = "lv-plot";
+    this.node.setAttribute("role", "img");
+    parent.append(this.node);
+    this.busy = false; // a react is under way
+    this.held = false; // a pointer is down on the picture
+    this.stale = false; // something changed meanwhile
+    this.drawn = 0; // reacts so far, for tests and benchmarks
+    this.resize = new ResizeObserver(() => this.fit());
+    this.resize.observe(this.node);
+    this.node.addEventListener("pointerdown", () => (this.held = true), true);
+    this.release = () => {
+      this.held = false;
+      if (this.stale) this.draw();
+    };
+    window.addEventListener("pointerup", this.release);
+    window.addEventListener("pointercancel", this.release);
+    this.node.addEventListener("click", (event) => this.click(event));
+  }
+
+  /** Takes what Python sent; draws only what is new. */
+  update({ data, setTriggerValue }) {
+    this.trigger = setTriggerValue;
+    this.clickable = data.clickable;
+    this.pickable = data.pickable;
+    this.node.setAttribute("aria-label", data.alt);
+    this.node.style.height = `${data.height}px`;
+    this.node.style.cursor = data.clickable ? "crosshair" : "";
+    this.node.dataset.name = data.name;
+    if (data.channel !== this.name) {
+      this.leave?.();
+      this.name = data.channel;
+      this.channel = data.channel ? channel(data.channel) : null;
+      this.leave = this.channel?.follow(() => this.draw());
+    }
+    if (data.id === this.id) return;
+    this.id = data.id;
+    this.frame = film(data.film);
+    this.draw();
+  }
+
+  async draw() {
+    this.stale = true;
+    if (this.busy || this.held) return; // no two reacts overlap, and none under a drag
+    this.busy = true;
+    try {
+      const Plotly = await plotly();
+      while (this.stale && !this.held) {
+        this.stale = false;
+        const { data, layout } = this.frame(this.channel?.index ?? 0);
+        await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
+        this.drawn += 1;
+        this.node.dataset.drawn = this.drawn;
+        this.node.dataset.frame = this.channel?.index ?? 0;
+        if (!this.listening) this.listen();
+      }
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  listen() {
+    this.listening = true;
+    this.node.on("plotly_click", ({ points }) => {
+      const point = points?.[0];
+      if (this.pickable && point?.customdata !== undefined) this.trigger?.("pick", { trace: point.curveNumber, value: point.customdata });
+    });
+  }
+
+  /** Where on the axes a click fell, for pages that ask for it. */
+  click(event) {
+    const layout = this.node._fullLayout;
+    if (!this.clickable || !layout || event.detail !== 1) return;
+    const box = this.node.querySelector(".nsewdrag")?.getBoundingClientRect();
+    if (!box) return;
+    const x = layout.xaxis.p2d(event.clientX - box.left);
+    const y = layout.yaxis.p2d(event.clientY - box.top);
+    const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
+    if (inside) this.trigger?.("spot", { x, y });
+  }
+
+  fit() {
+    if (this.node._fullLayout && this.node.clientWidth) window.Plotly.Plots.resize(this.node);
+  }
+
+  close() {
+    this.leave?.();
+    this.resize.disconnect();
+    window.removeEventListener("pointerup", this.release);
+    window.removeEventListener("pointercancel", this.release);
+    if (this.node._fullLayout) window.Plotly.purge(this.node);
+    this.node.remove();
+  }
+}
+
+export default function (component) {
+  const parent = component.parentElement;
+  parent.lvPlot ??= new Plot(parent);
+  parent.lvPlot.update(component);
+  return () => {
+    parent.lvPlot?.close();
+    delete parent.lvPlot;
+  };
+}

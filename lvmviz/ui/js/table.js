@@ -1,0 +1,116 @@
+// A small table whose rows follow the trace: a ledger with its current row marked, or one set of rows a frame.
+// Everything is put in as text, never as HTML.
+
+import { channel } from "./bus.js";
+
+function cell(column, content) {
+  const made = document.createElement("td");
+  made.className = column.align === "left" ? "lv-left" : "lv-right";
+  if (content === null || typeof content !== "object") {
+    made.textContent = content ?? "";
+    return made;
+  }
+  const mark = document.createElement("span");
+  mark.className = content.ring ? "lv-ring" : "lv-dot";
+  mark.style.setProperty("--lv-mark", content.ring ?? content.dot);
+  if (content.ring) mark.textContent = content.text;
+  made.append(mark);
+  if (content.ring) return made;
+  made.append(content.text);
+  if (content.note) {
+    const note = document.createElement("span");
+    note.className = "lv-muted";
+    note.textContent = ` · ${content.note}`;
+    made.append(note);
+  }
+  return made;
+}
+
+class Table {
+  constructor(parent) {
+    this.node = document.createElement("div");
+    this.node.className = "lv-table";
+    this.node.tabIndex = 0;
+    parent.append(this.node);
+  }
+
+  update({ data }) {
+    this.data = data;
+    if (data.channel !== this.name) {
+      this.leave?.();
+      this.name = data.channel;
+      this.channel = data.channel ? channel(data.channel) : null;
+      this.leave = this.channel?.follow(() => this.show());
+    }
+    if (data.id !== this.id) {
+      this.id = data.id;
+      this.build();
+    }
+    this.show();
+  }
+
+  build() {
+    const table = document.createElement("table");
+    table.setAttribute("aria-label", this.data.alt);
+    const head = table.createTHead().insertRow();
+    for (const column of this.data.columns) {
+      const made = document.createElement("th");
+      made.textContent = column.label;
+      made.className = column.align === "left" ? "lv-left" : "lv-right";
+      head.append(made);
+    }
+    this.body = table.createTBody();
+    this.node.replaceChildren(table);
+    this.node.style.maxHeight = `${this.data.height}px`;
+    this.filled = null;
+    if (this.data.rows) this.fill(this.data.rows);
+  }
+
+  fill(rows) {
+    this.body.replaceChildren(
+      ...rows.map((row) => {
+        const made = document.createElement("tr");
+        made.append(...row.map((content, i) => cell(this.data.columns[i], content)));
+        return made;
+      }),
+    );
+  }
+
+  show() {
+    const index = this.channel?.index ?? 0;
+    if (this.data.frames) {
+      const at = Math.min(index, this.data.frames.length - 1);
+      if (at !== this.filled) this.fill(this.data.frames[at]);
+      this.filled = at;
+    } else if (this.channel) {
+      this.mark(Math.min(index, this.data.rows.length - 1));
+    }
+    this.node.dataset.frame = index;
+  }
+
+  mark(index) {
+    this.body.querySelector(".lv-now")?.classList.remove("lv-now");
+    const row = this.body.rows[index];
+    if (!row) return;
+    row.classList.add("lv-now");
+    const bottom = row.offsetTop + row.offsetHeight;
+    const top = row.offsetTop - this.body.rows[0].offsetTop;
+    const { scrollTop, clientHeight } = this.node;
+    if (bottom > scrollTop + clientHeight || top < scrollTop) this.node.scrollTop = bottom - clientHeight;
+  }
+
+  close() {
+    this.leave?.();
+    this.node.remove();
+  }
+}
+
+export default function (component) {
+  const parent = component.parentElement;
+  parent.lvTable ??= new Table(parent);
+  parent.lvTable.update(component);
+  return () => {
+    parent.lvTable?.close();
+    delete parent.lvTable;
+  };
+}

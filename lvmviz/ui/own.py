@@ -1,0 +1,192 @@
+"""A person's own data: a table from a file or pasted, a scene file, and centres clicked on the picture."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import streamlit as st
+
+from lvmviz import own_data, summaries
+from lvmviz.algorithms.em import EM
+from lvmviz.core import Choice
+from lvmviz.datasets import Stored
+from lvmviz.own_data import MissingData, StoreError
+from lvmviz.starts import ByHand
+from lvmviz.tables import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, TableError, read_table, to_csv
+from lvmviz.ui import frame, state
+from lvmviz.ui.controls import words
+from lvmviz.ui.plot import spot as spot_on
+
+SCENE_MARK = "lvmviz scene"
+_FILE, _PASTE, _FAULT = "lvmviz.own.file", "lvmviz.own.paste", "lvmviz.own.fault"
+
+
+def own_table(name: str) -> Mapping[str, Any]:
+    """Load a table and choose its columns; the values of `Stored`."""
+    with st.popover("Load a table", icon=":material/table:", width="stretch"):
+        st.file_uploader("CSV file or scene file", key=_FILE, on_change=_from_file, args=(name,))
+        st.text_area(
+            "or paste rows and columns",
+            key=_PASTE,
+            height=110,
+            max_chars=MAX_BYTES,
+            placeholder="x,y\n1.0,2.0\n1.5,1.8",
+        )
+        st.button("Use what is pasted", on_click=_from_paste, args=(name,), width="stretch")
+        st.caption(
+            f"At most {MAX_ROWS:,} rows, {MAX_COLUMNS} columns and {MAX_BYTES // 10**6} MB. "
+            "It stays on the computer that runs lvmviz."
+        )
+    if fault := st.session_state.get(_FAULT):
+        frame.failed(fault)
+    digest = state.placed(f"{name}.digest")
+    return {"digest": digest, "features": _columns(name, digest)}
+
+
+def _columns(name: str, digest: str) -> tuple[str, ...]:
+    try:
+        table = own_data.get(digest)
+    except (MissingData, StoreError, ValueError):
+        return ()  # said in the picture's place, where the data are asked for
+    full = f"{name}.features"
+    chosen = _known(state.placed(full), table.columns)
+    key = f"lvmviz.{full}.{digest[:12]}"
+    if key not in st.session_state:
+        st.session_state[key] = chosen
+    features = st.multiselect(
+        "Columns", table.columns, key=key, help="Which columns EM sees; all when none is named."
+    )
+    state.place(
+        full,
+        ""
+        if len(features) in (0, len(table.columns)) and list(table.columns)[: len(features)] == features
+        else json.dumps(features),
+    )
+    for note in table.notes:
+        st.caption(frame.plain(note))
+    return tuple(features)
+
+
+def _known(text: str, columns: tuple[str, ...]) -> list[str]:
+    try:
+        return [word for word in words(text) if word in columns] if text else list(columns)
+    except ValueError:
+        return list(columns)
+
+
+def _from_file(name: str) -> None:
+    file = st.session_state[_FILE]
+    if file is not None:
+        _take(name, file.getvalue())
+
+
+def _from_paste(name: str) -> None:
+    _take(name, st.session_state[_PASTE])
+
+
+def _take(name: str, source: bytes | str) -> None:
+    """Read, store and show it; on a fault say so and keep what was there."""
+    st.session_state[_FAULT] = None
+    try:
+        scene = _scene(source)
+        if scene is not None:
+            _open_scene(scene)
+            return
+        digest = own_data.put(read_table(source))
+    except (TableError, StoreError) as fault:
+        st.session_state[_FAULT] = str(fault)
+        return
+    state.place(f"{name}.digest", digest)
+    state.place(f"{name}.features", "")
+    state.place(state.POSITION, "")
+
+
+# ---- scene files: the link and the table in one file ----
+
+
+def scene_file(name: str, data: Choice) -> dict[str, Any]:
+    """What another computer needs to show this: the link and, for own data, the table."""
+    table = to_csv(own_data.get(data.digest)) if isinstance(data, Stored) and data.digest else None
+    return {
+        "file": SCENE_MARK,
+        "version": state.VERSION,
+        "page": name,
+        "link": state.current(),
+        "table": table,
+    }
+
+
+def _scene(source: bytes | str) -> Mapping[str, Any] | None:
+    head = source[:200] if isinstance(source, str) else source[:200].decode("utf-8", "replace")
+    if SCENE_MARK not in head:
+        return None
+    try:
+        made = json.loads(source)
+    except (ValueError, RecursionError):
+        raise TableError("This scene file is damaged: it is no JSON. Download it again.") from None
+    link, table = (made.get("link"), made.get("table")) if isinstance(made, dict) else (None, None)
+    words = isinstance(link, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in link.items())
+    if not words or not (table is None or isinstance(table, str)):
+        raise TableError("This scene file is damaged: its link or its table is missing. Download it again.")
+    return made
+
+
+def _open_scene(scene: Mapping[str, Any]) -> None:
+    link = dict(scene["link"])
+    if scene["table"] is not None:
+        link["data.digest"] = own_data.put(read_table(scene["table"]))
+    state.open_link(link)
+
+
+# ---- centres clicked on the picture ----
+
+
+def by_hand(name: str) -> Mapping[str, Any]:
+    """The clicked centres, and a button to take them back."""
+    centres = clicked(name)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.markdown(f":gray[{len(centres)} placed: click on the picture]", width="stretch")
+        st.button("Clear", key="clear_centres", type="tertiary", disabled=not centres,
+                  on_click=state.place, args=(f"{name}.centres", ""))  # fmt: skip
+    return {"centres": centres}
+
+
+def clicked(name: str) -> tuple[tuple[float, ...], ...]:
+    """The centres that the link carries."""
+    text = state.placed(f"{name}.centres")
+    try:
+        made = json.loads(text) if text else []
+        centres = tuple(tuple(float(value) for value in centre) for centre in made)
+    except (ValueError, TypeError, RecursionError):
+        state.problem(f"The link's {name}.centres = {frame.plain(text[:40])} are no points; none is used.")
+        state.place(f"{name}.centres", "")
+        return ()
+    return centres
+
+
+def place_spot(name: str, plot: str, em: EM, axes: tuple[int, int]) -> Callable[[], None]:
+    """What a click on a plot does: a centre is placed there; beyond one for each component the oldest goes."""
+
+    def clicked_on() -> None:
+        spot = spot_on(plot)
+        points = em.data.table().points
+        seen = (spot["x"], spot["y"]) if points.shape[1] > 1 else (spot["x"],)
+        centre = summaries.completed(points, axes[: len(seen)], seen)
+        kept = [list(old) for old in clicked(name) if len(old) == len(centre)]
+        kept = [*kept, [float(f"{value:.6g}") for value in centre]][-em.components :]
+        state.place(f"{name}.centres", json.dumps(kept))
+        state.place(state.POSITION, "")
+
+    return clicked_on
+
+
+def forget_misfits(name: str, em: EM) -> EM:
+    """Drop clicked centres that belong to data of another width."""
+    width = em.data.table().points.shape[1]
+    if isinstance(em.start, ByHand) and any(len(centre) != width for centre in em.start.centres):
+        state.place(f"{name}.centres", "")
+        return dataclasses.replace(em, start=ByHand())
+    return em

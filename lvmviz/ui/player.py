@@ -1,0 +1,50 @@
+"""Back, play, half-steps and scrubber: the position in a trace, shared by every view of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import streamlit as st
+
+from lvmviz.ui import state
+from lvmviz.ui.component import component
+
+HEIGHT = 40
+
+
+class Button(NamedTuple):
+    """A half-step by name: where it leads from every frame, or why it changes nothing there."""
+
+    label: str
+    key: str  # the keyboard key
+    colour: str
+    help: str
+    next: Sequence[int]  # (T,) the frame it leads to
+    refusal: Sequence[str]  # (T,) what is said where next is the same frame
+
+
+def player(name: str, *, labels: Sequence[str], buttons: Sequence[Button], trace_id: str) -> int:
+    """Draw the player and return the frame it rests on; `step` in the URL."""
+    count = len(labels)
+    index = min(state.position(), count - 1)
+    component("player")(
+        key=name,
+        data={
+            "channel": name,
+            "count": count,
+            "labels": list(labels),
+            "buttons": [button._asdict() for button in buttons],
+            "index": index,
+            "revision": f"{trace_id}:{state.generation()}",
+        },
+        height=HEIGHT,
+        on_index_change=lambda: _rested(name),
+    )
+    return index
+
+
+def _rested(name: str) -> None:
+    index = st.session_state[name]["index"]
+    if index is not None:
+        state.place(state.POSITION, str(int(index)) if index else "")

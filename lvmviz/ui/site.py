@@ -1,0 +1,61 @@
+"""Navigation. A page is a file pages/NN_topic.py that says its own TITLE and GROUP; there is no other list."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+from typing import NamedTuple
+
+import streamlit as st
+
+ROOT = Path(__file__).parents[2]
+GROUPS = ("", "Fit q", "EM", "VAE", "Runs")  # the order of the menu; the group "" stands without a heading
+HERE = Path(__file__).parent
+
+
+class PageFile(NamedTuple):
+    """What a page says of itself at its top."""
+
+    path: Path
+    title: str
+    group: str
+    url: str  # "" for the first page
+
+
+def pages() -> list[PageFile]:
+    """Every page, in the order of its number."""
+    return [
+        _read(path, first=i == 0) for i, path in enumerate(sorted((ROOT / "pages").glob("[0-9][0-9]_*.py")))
+    ]
+
+
+def _read(path: Path, *, first: bool) -> PageFile:
+    constants = {
+        target.id: ast.literal_eval(node.value)
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+    if "TITLE" not in constants or constants.get("GROUP") not in GROUPS:
+        raise ValueError(f"{path.name} must say TITLE = '…' and GROUP = one of {GROUPS} at its top")
+    return PageFile(path, constants["TITLE"], constants["GROUP"], "" if first else path.stem[3:])
+
+
+def main() -> None:
+    """Draw the frame that every page shares, and run the page."""
+    st.set_page_config(page_title="lvmviz", page_icon=str(HERE / "logo-light.svg"), layout="wide")
+    theme = "dark" if st.context.theme.type == "dark" else "light"
+    st.logo(str(HERE / f"logo-{theme}.svg"), size="medium", link=None)
+    st.html(HERE / "style.css")
+    menu: dict[str, list[st.Page]] = {group: [] for group in GROUPS}
+    for page in pages():
+        first = page.url == ""
+        menu[page.group].append(
+            st.Page(page.path, title=page.title, url_path=page.url or None, default=first)
+        )
+    st.navigation({group: made for group, made in menu.items() if made}, position="top").run()
+
+
+if __name__ == "__main__":
+    main()

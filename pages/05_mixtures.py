@@ -1,0 +1,191 @@
+"""Mixtures: EM on a Gaussian mixture, half-step by half-step, with everything that moves on one screen."""
+
+from lvmviz import EM, Decomposition, Job, summaries, ui
+from lvmviz.algorithms.em import EMInfo
+from lvmviz.core import Knob
+from lvmviz.datasets import Blobs, CrossedEllipses, Iris, Moons, Stored, ThreeInARow
+from lvmviz.figures.theme import number, tokens
+from lvmviz.regularizers import Floor
+from lvmviz.runs.job import Trace
+from lvmviz.starts import ByHand
+from lvmviz.ui import em_films, half_steps, own
+from lvmviz.ui.derivation_em import lines
+
+TITLE = "Mixtures"
+GROUP = "EM"
+CLAIM = "E moves q onto the posterior and closes the gap. M moves θ and opens it again, higher up."
+PLAYER = "player"  # the trace's channel: every view below follows it
+SEED = Knob(0, 9999, "Another seed draws another start.", "Seed", "box")
+ITERATIONS = Knob(1, 500, "EM stops earlier when it has settled.", "At most this many iterations", more=True)
+PICTURE, CURVE = 318, 146  # heights, px
+NAMES = {"log_evidence": "log p(X)/N", "kl": "KL/N", "elbo": "ELBO/N"}
+CURVES = {
+    "Steps": "log-likelihood and ELBO over the half-steps",
+    "Bound": "both over one mean: E makes the bound touch, M climbs it",
+}
+MOVED = {"start": "", "E": "q", "M": "θ"}
+
+SCENES = (
+    ui.Scene(
+        "after-m", "E closed the gap. And M?",
+        "q is the posterior and KL = 0. Will M leave the gap closed?",
+        ("It stays closed", "It opens"), 1,
+        "M moves θ, and with it the posterior; q stays where it was. ELBO and log-likelihood both rise, "
+        "the log-likelihood by more: the difference is the new gap. Press M.",
+        {**ui.link_of(EM(data=Iris())), "seed": "31", "step": "3"},
+    ),
+    ui.Scene(
+        "three-in-a-row", "Three in a row",
+        "Three blobs, three components, this start. Will EM find all three?",
+        ("Yes", "No"), 1,
+        "EM climbs the nearest hill: two components share the right blob and one covers two. It ends at −2.58 nats "
+        "per point; seed 1 reaches −2.49.",
+        {**ui.link_of(EM(data=ThreeInARow())), "seed": "0"},
+    ),
+    ui.Scene(
+        "collapse", "Collapse on purpose",
+        "20 points, K = 5, no regularizer. What happens to the likelihood?",
+        ("It settles", "It goes to infinity"), 1,
+        "One component sits on a few points in a line; its variance goes to 0 and its density to infinity. The "
+        "maximum likelihood does not exist. Any regularizer above 0 mends it.",
+        {**ui.link_of(EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))),
+         "seed": "3"},
+    ),
+    ui.Scene(
+        "crossed", "One centre, two shapes",
+        "Both clusters have the same mean. Can EM tell them apart?",
+        ("Yes, by shape", "No"), 0,
+        "Full covariances give each component a direction. Where the two cross, q stays undecided: those points "
+        "keep a mixed colour.",
+        {**ui.link_of(EM(data=CrossedEllipses(), components=2)), "seed": "0"},
+    ),
+    ui.Scene(
+        "moons", "The best fit is not the truth",
+        "Two moons, two Gaussians. Will each component be one moon?",
+        ("Yes", "No"), 1,
+        "The likelihood knows nothing of moons: it prefers two ellipses that cover the points well. A better "
+        "likelihood is not a truer clustering.",
+        {**ui.link_of(EM(data=Moons(), components=2)), "seed": "0"},
+    ),
+)  # fmt: skip
+
+
+def draw() -> None:
+    """Controls, job, pictures, numbers."""
+    stage = ui.stage()
+    with stage.controls:
+        view, more = ui.columns()
+    controls = ui.Controls(view, more, {Stored: own.own_table, ByHand: own.by_hand})
+    with stage.picture:
+        trace = _trace(controls)
+    if trace is not None:
+        _show(stage, controls, trace)
+
+
+def _trace(controls: ui.Controls) -> Trace | None:
+    """The run that the controls ask for; a sentence in the picture's place when there is none."""
+    try:
+        em = controls.adjust(EM)
+        seed = controls.value("seed", int, 0, SEED)
+        iterations = controls.value("iterations", int, 100, ITERATIONS)
+        if isinstance(em.data, Stored) and not em.data.digest:
+            ui.empty(
+                "No table yet. Load one on the left: a row is a point, a column a feature.", name="table"
+            )
+            return None
+        return ui.live(Job(own.forget_misfits("start", em), steps=2 * iterations, seed=seed))
+    except (ValueError, LookupError, OSError) as fault:
+        ui.failed(str(fault))
+        return None
+
+
+def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
+    infos, terms = summaries.infos(trace), summaries.decompositions(trace)
+    moved, depends = [info.moved for info in infos], (trace.job.id, len(trace), ui.dark())
+    em, axes = summaries.em(trace), _axes(controls, trace)
+    with stage.picture:
+        ui.plot(
+            "picture",
+            lambda: em_films.picture(trace, axes, ui.dark()),
+            depends=(*depends, axes),
+            height=PICTURE,
+            alt=f"{em.data.name()}: {em.components} Gaussian components, points coloured by responsibility",
+            channel=PLAYER,
+            on_spot=own.place_spot("start", "picture", em, axes) if isinstance(em.start, ByHand) else None,
+        )
+        index = ui.player(
+            PLAYER,
+            labels=half_steps.labels(moved, [info.iteration for info in infos]),
+            buttons=half_steps.buttons(moved, _ending(trace), tokens(ui.dark())),
+            trace_id=f"{trace.job.id}:{len(trace)}",
+        )
+        _curves(controls, trace, depends)
+    with stage.evidence:
+        ui.thermometer(lambda: terms, depends=depends, decimals=4, names=NAMES, channel=PLAYER)
+        ui.ledger(
+            [_entry(*row) for row in zip(infos, terms, strict=True)], decimals=4, unit="/N", channel=PLAYER
+        )
+        ui.components(trace, PLAYER)
+    ui.derivation(lines(infos[index]), decimals=2)
+    ui.dock(
+        "mixtures",
+        "EM on a mixture of Gaussians",
+        SCENES,
+        source=ui.script(trace.job, f"trace[{index}].info.elbo  # {number(infos[index].elbo, 4)} nats"),
+        rows=trace.rows,
+        figure=lambda: em_films.picture(trace, axes, ui.dark()).at(index),
+        model=lambda: summaries.parameters(trace[index]),
+        scene=lambda: own.scene_file("mixtures", em.data),
+    )
+
+
+def _axes(controls: ui.Controls, trace: Trace) -> tuple[int, int]:
+    """Which columns are drawn across and up; of one or two there is nothing to choose."""
+    columns = summaries.em(trace).data.table().columns
+    if len(columns) < 3:
+        return 0, len(columns) - 1
+    across = controls.value("across", str, columns[0], Knob(label="Across", options=columns, more=True))
+    rest = tuple(column for column in columns if column != across)
+    up = controls.value("up", str, rest[0], Knob(label="Up", options=rest, more=True))
+    return columns.index(across), columns.index(up)
+
+
+def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) -> None:
+    """The trace over the half-steps, or the bound over one parameter."""
+    em = summaries.em(trace)
+    with ui.head(
+        "curves", "ELBO and log-likelihood per point", "each :orange[**E**] touches, each :green[**M**] lifts"
+    ):
+        shown = ui.switch("curves", "What the curves are over", CURVES, "Steps")
+    if shown == "Steps":
+        ui.plot("curves", lambda: em_films.trace_chart(trace, ui.dark()), depends=(*depends, shown), height=CURVE,
+                alt=CURVES[shown], channel=PLAYER)  # fmt: skip
+        return
+    columns = em.data.table().columns
+    component = controls.value(
+        "bound.component",
+        int,
+        1,
+        Knob(1, em.components, "Whose mean is varied.", "Bound over the mean of component", "box", more=True),
+    )
+    column = controls.value("bound.column", str, columns[0], Knob(label="along", options=columns, more=True))
+    ui.plot("curves", lambda: em_films.bound_chart(trace, component, columns.index(column), ui.dark()),
+            depends=(*depends, shown, component, column), height=CURVE, alt=CURVES[shown], channel=PLAYER)  # fmt: skip
+
+
+def _entry(info: EMInfo, terms: Decomposition) -> ui.Entry:
+    name = f"{info.iteration} {info.moved}" if info.iteration else "start"
+    return ui.Entry(name, MOVED[info.moved], terms.elbo, terms.kl)
+
+
+def _ending(trace: Trace) -> str:
+    """Why the trace goes no further."""
+    info = trace[-1].info
+    if info.collapsed:
+        return f"Component {info.collapsed} has collapsed: no step leads on from here."
+    if trace.job.algorithm.finished(trace[-1].state, info):
+        return "EM has settled: E and M change nothing more."
+    return "This trace ends here: allow more iterations under More."
+
+
+ui.page("mixtures", "Mixtures: EM, live", CLAIM, draw)

@@ -1,0 +1,199 @@
+"""A job's id is a hash of everything that decides its bits; a trace is an immutable sequence."""
+
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+import lvmviz
+from lvmviz import EM, Added, Blobs, Floor, Iris, Job, KMeansPlusPlus, Snapshot, Trace, run
+from lvmviz.core import canonical
+from lvmviz.runs import job as job_module
+
+BASE = Job(EM(data=Blobs(points=40)), steps=6)
+OTHERS = {
+    "algorithm": EM(data=Blobs(points=41)),
+    "steps": 7,
+    "every": 2,
+    "seed": 1,
+    "device": "cuda",
+}
+DEEP = [
+    EM(),
+    EM(data=Iris()),
+    EM(data=Iris(features=("sepal width", "petal length"))),
+    EM(data=Iris(features=("petal length",))),
+    EM(components=4),
+    EM(start=KMeansPlusPlus()),
+    EM(regularizer=Floor(amount=0)),
+    EM(regularizer=Floor(amount=np.nextafter(1e-4, 1))),
+    EM(regularizer=Added(amount=1e-4)),
+    EM(tolerance=0),
+]
+
+
+# ---- ids ----
+
+
+def test_ids_are_names_of_files():
+    assert len(BASE.id) == 16 and set(BASE.id) <= set("0123456789abcdef")
+
+
+def test_equal_jobs_have_one_id():
+    again = Job(EM(data=Blobs(points=40)), steps=6)
+    assert again == BASE and hash(again) == hash(BASE) and again.id == BASE.id
+
+
+@pytest.mark.parametrize("name", [field.name for field in dataclasses.fields(Job)])
+def test_ids_differ_in_each_field(name):
+    assert dataclasses.replace(BASE, **{name: OTHERS[name]}).id != BASE.id
+
+
+def test_ids_differ_in_each_setting():
+    assert len({Job(algorithm).id for algorithm in DEEP}) == len(DEEP) - 1  # EM() is EM(data=Iris())
+
+
+def test_ids_differ_in_version_and_threads(monkeypatch):
+    monkeypatch.setattr(job_module, "__version__", "999")
+    newer = BASE.id
+    monkeypatch.undo()
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 63)
+    assert len({newer, BASE.id, dataclasses.replace(BASE, device="mps").id}) == 3
+    monkeypatch.undo()
+    assert BASE.id != newer
+
+
+def test_numbers_of_a_device_do_not_matter():
+    """cuda:0 and cuda:1 compute the same bits; threads of the CPU decide nothing on a GPU."""
+    assert dataclasses.replace(BASE, device="cuda:1").id == dataclasses.replace(BASE, device="cuda").id
+
+
+@pytest.mark.parametrize("number", [3.0, np.int64(3), np.float64(3)])
+@pytest.mark.parametrize("name", ["steps", "every", "seed"])
+def test_one_number_has_one_id_however_spelt(name, number):
+    made, plain = dataclasses.replace(BASE, **{name: number}), dataclasses.replace(BASE, **{name: 3})
+    assert made == plain and made.id == plain.id
+    assert type(getattr(made, name)) is int
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [(name, wrong) for name in ("steps", "every", "seed") for wrong in (None, "3", 1.5, float("nan"), float("inf"))]
+    + [("steps", -1), ("every", 0), ("every", -2), ("algorithm", Iris()), ("algorithm", EM), ("device", "gpu9")],
+)  # fmt: skip
+def test_wrong_fields_are_refused_with_a_sentence(name, wrong):
+    with pytest.raises(ValueError, match=name) as error:
+        dataclasses.replace(BASE, **{name: wrong})
+    assert len(str(error.value)) > 15
+
+
+ELSEWHERE = """
+import hashlib, sys
+from lvmviz import EM, Blobs, Job, KMeansPlusPlus, run
+job = Job(EM(data=Blobs(points=40), start=KMeansPlusPlus()), steps=6, seed=3)
+bits = hashlib.sha256()
+for snapshot in run(job):
+    for tensor in (*snapshot.state.theta, *snapshot.state.theta_q):
+        bits.update(tensor.contiguous().numpy().tobytes())
+    bits.update(repr(snapshot.info).encode())
+print(job.id, bits.hexdigest(), len({"a", "b"}), hash("lvmviz") != 0)
+"""
+
+
+def test_ids_and_bits_are_the_same_in_every_process():
+    """Two processes whose strings hash differently agree with each other."""
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", ELSEWHERE],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for seed in ("1", "4242")
+    ]
+    told = [process.communicate(timeout=120) for process in started]
+    assert [errors for _, errors in told] == ["", ""]
+    assert told[0][0] == told[1][0] and len(told[0][0].split()[1]) == 64
+    job = Job(EM(data=Blobs(points=40), start=KMeansPlusPlus()), steps=6, seed=3)
+    assert told[0][0].split()[0] == job.id
+
+
+def test_jobs_are_values():
+    assert pickle.loads(pickle.dumps(BASE)) == BASE
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        BASE.steps = 1  # type: ignore[misc]
+    namespace = {name: getattr(lvmviz, name) for name in lvmviz.__all__}
+    assert eval(repr(BASE), {"__builtins__": {}}, namespace) == BASE
+
+
+def test_the_id_is_not_the_algorithm_alone():
+    assert json.loads(canonical(BASE.algorithm))["choice"] == "EM"
+    assert Job(BASE.algorithm, steps=5).id != Job(BASE.algorithm, steps=6).id
+
+
+# ---- traces ----
+
+
+@pytest.fixture(scope="module")
+def trace() -> Trace:
+    return run(BASE)
+
+
+def test_a_trace_is_a_sequence_of_snapshots(trace):
+    assert isinstance(trace, Sequence) and len(trace) == 7 and trace.job is BASE
+    assert [snapshot.step for snapshot in trace] == list(range(7))
+    assert all(isinstance(snapshot, Snapshot) for snapshot in trace)
+    assert trace[-1] is trace[6] and trace[0] in trace and trace.index(trace[0]) == 0
+    assert [snapshot.step for snapshot in reversed(trace)] == list(range(6, -1, -1))
+    with pytest.raises(IndexError):
+        trace[7]
+
+
+@pytest.mark.parametrize("cut", [slice(None), slice(2, 5), slice(None, None, 2), slice(-2, None), slice(9, 9)])
+def test_a_slice_is_a_trace(trace, cut):
+    part = trace[cut]
+    assert isinstance(part, Trace) and part.job is BASE
+    assert [snapshot.step for snapshot in part] == list(range(7))[cut]
+    assert all(snapshot is trace[snapshot.step] for snapshot in part)
+
+
+def test_a_trace_does_not_change(trace):
+    with pytest.raises(TypeError):
+        trace[0] = trace[1]
+    with pytest.raises((AttributeError, TypeError)):
+        trace.append(trace[0])
+    given = [trace[0]]
+    kept = Trace(BASE, given)
+    given.append(trace[1])
+    assert len(kept) == 1
+
+
+def test_columns_and_rows(trace):
+    assert trace.column("elbo").tolist() == [snapshot.info.elbo for snapshot in trace]
+    assert trace.column("elbo").dtype == np.float64 and trace.column("elbo").shape == (7,)
+    assert trace.column("moved").tolist() == ["start", "E", "M", "E", "M", "E", "M"]
+    assert trace.column("iteration").tolist() == [0, 1, 1, 2, 2, 3, 3]
+    rows = trace.rows()
+    assert [row["step"] for row in rows] == list(range(7))
+    assert all(row["kl"] == snapshot.info.kl for row, snapshot in zip(rows, trace, strict=True))
+    assert json.loads(json.dumps(rows, allow_nan=False)) == rows
+    with pytest.raises(AttributeError):
+        trace.column("no such number")
+
+
+def test_every_thins_and_keeps_the_last():
+    assert [s.step for s in run(dataclasses.replace(BASE, every=4))] == [0, 4, 6]
+    assert [s.step for s in run(dataclasses.replace(BASE, every=99))] == [0, 6]
+
+
+def test_no_steps_is_the_start():
+    trace = run(dataclasses.replace(BASE, steps=0))
+    assert [(s.step, s.info.moved) for s in trace] == [(0, "start")]
