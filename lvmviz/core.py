@@ -138,6 +138,7 @@ def _checked(owner: Choice, name: str, meta: Knob, value: Any) -> Any:
 def _number(where: str, kind: type, meta: Knob, value: Any) -> float | int:
     if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
         raise ValueError(f"{where} must be a finite number, not {value!r}")
+    value = int(value) if isinstance(value, numbers.Integral) else float(value)
     if kind is int and value != int(value):
         raise ValueError(f"{where} must be a whole number, not {value!r}")
     low = -math.inf if meta.low is None else meta.low

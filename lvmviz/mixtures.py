@@ -1,4 +1,4 @@
-"""Gaussian mixtures: log densities, responsibilities and the M-step's maximum, by one Cholesky a component."""
+"""Gaussian mixtures: log densities, responsibilities and the M-step's maximum."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _mean(q: Responsibilities, term: Tensor) -> float:
 
 
 def maximum(q: Responsibilities, points: Tensor) -> GaussianMixtureParams:
-    """The theta that maximizes E_q[log p(x, z | theta)]: weighted counts, means and covariances (note 003)."""
+    """The theta that maximizes E_q[log p(x, z | theta)]: weighted means and covariances (note 003)."""
     tiny = 10 * torch.finfo(points.dtype).eps  # as scikit-learn: a component without points has no 0/0
     counts = q.resp.sum(0) + tiny  # (K,) N_k
     means = (q.resp.T @ points) / counts[:, None]

@@ -243,7 +243,7 @@ def clicked(trace: Trace, axes: tuple[int, int] = (0, 1)) -> np.ndarray | None:
     return centres[:, list(axes)] if centres.shape[1] > 1 else centres[:, 0]
 
 
-def completed(points: np.ndarray, axes: tuple[int, int], spot: tuple[float, float]) -> tuple[float, ...]:
+def completed(points: np.ndarray, axes: Sequence[int], spot: Sequence[float]) -> tuple[float, ...]:
     """A spot in two of D coordinates as a whole point (D,): the others are those of the nearest data point.
 
     Distances are in the two coordinates' standard deviations.

@@ -27,47 +27,69 @@ MOVED = {"start": "", "E": "q", "M": "θ"}
 
 SCENES = (
     ui.Scene(
-        "after-m", "E closed the gap. And M?",
-        "q is the posterior and KL = 0. Will M leave the gap closed?",
-        ("It stays closed", "It opens"), 1,
-        "M moves θ, and with it the posterior; q stays where it was. ELBO and log-likelihood both rise, "
+        name="after-m",
+        title="E closed the gap. And M?",
+        question="q is the posterior and KL = 0. Will M leave the gap closed?",
+        answers=("It stays closed", "It opens"),
+        right=1,
+        reason="M moves θ, and the posterior with it; q stays where it was. ELBO and log-likelihood both rise, "
         "the log-likelihood by more: the difference is the new gap. Press M.",
-        {**ui.link_of(EM(data=Iris())), "seed": "31", "step": "3"},
+        link=ui.link_of(EM(data=Iris())) | {"seed": "31", "step": "3", "line": "5"},
     ),
     ui.Scene(
-        "three-in-a-row", "Three in a row",
-        "Three blobs, three components, this start. Will EM find all three?",
-        ("Yes", "No"), 1,
-        "EM climbs the nearest hill: two components share the right blob and one covers two. It ends at −2.58 nats "
-        "per point; seed 1 reaches −2.49.",
-        {**ui.link_of(EM(data=ThreeInARow())), "seed": "0"},
+        name="three-in-a-row",
+        title="Three in a row",
+        question="Three blobs, three components, this start. Will EM find all three?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="EM climbs the nearest hill: two components share one blob, and one has to cover two. It ends at "
+        "−2.58 nats per point; from seed 1 it reaches −2.49.",
+        link=ui.link_of(EM(data=ThreeInARow())),
     ),
     ui.Scene(
-        "collapse", "Collapse on purpose",
-        "20 points, K = 5, no regularizer. What happens to the likelihood?",
-        ("It settles", "It goes to infinity"), 1,
-        "One component sits on a few points in a line; its variance goes to 0 and its density to infinity. The "
-        "maximum likelihood does not exist. Any regularizer above 0 mends it.",
-        {**ui.link_of(EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))),
-         "seed": "3"},
+        name="collapse",
+        title="Collapse on purpose",
+        question="20 points, K = 5, no regularizer. What happens to the likelihood?",
+        answers=("It settles", "It goes to infinity"),
+        right=1,
+        reason="One component is left with points on a line. Its variance goes to 0 and its density to infinity: "
+        "a maximum of the likelihood does not exist. Any regularizer above 0 mends it.",
+        link=ui.link_of(
+            EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))
+        )
+        | {"seed": "3"},
     ),
     ui.Scene(
-        "crossed", "One centre, two shapes",
-        "Both clusters have the same mean. Can EM tell them apart?",
-        ("Yes, by shape", "No"), 0,
-        "Full covariances give each component a direction. Where the two cross, q stays undecided: those points "
-        "keep a mixed colour.",
-        {**ui.link_of(EM(data=CrossedEllipses(), components=2)), "seed": "0"},
+        name="crossed",
+        title="One centre, two shapes",
+        question="Both clusters have the same mean. Can EM tell them apart?",
+        answers=("Yes, by shape", "No"),
+        right=0,
+        reason="Full covariances give each component a direction. Where the two cross, q stays undecided: those "
+        "points keep a mixed colour.",
+        link=ui.link_of(EM(data=CrossedEllipses(), components=2)),
     ),
     ui.Scene(
-        "moons", "The best fit is not the truth",
-        "Two moons, two Gaussians. Will each component be one moon?",
-        ("Yes", "No"), 1,
-        "The likelihood knows nothing of moons: it prefers two ellipses that cover the points well. A better "
-        "likelihood is not a truer clustering.",
-        {**ui.link_of(EM(data=Moons(), components=2)), "seed": "0"},
+        name="moons",
+        title="The best fit is not the truth",
+        question="Two moons, two Gaussians. Will each component be one moon?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="The likelihood knows nothing of moons: it prefers two ellipses that cover the points well. A "
+        "better likelihood is not a truer clustering.",
+        link=ui.link_of(EM(data=Moons(), components=2)),
     ),
-)  # fmt: skip
+    ui.Scene(
+        name="one-column",
+        title="A sum of bumps",
+        question="One length, three species. Will the marginal show three bumps?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="Two species overlap so much that their bumps merge: a mixture can have fewer modes than "
+        "components.",
+        link=ui.link_of(EM(data=Iris(features=("petal length",)))) | {"seed": "1"},
+    ),
+)
 
 
 def draw() -> None:

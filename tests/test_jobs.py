@@ -1,12 +1,15 @@
 """A job's id is a hash of everything that decides its bits; a trace is an immutable sequence."""
 
 import dataclasses
+import hashlib
+import inspect
 import json
 import os
 import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +20,7 @@ from lvmviz import EM, Added, Blobs, Floor, Iris, Job, KMeansPlusPlus, Snapshot,
 from lvmviz.core import canonical
 from lvmviz.runs import job as job_module
 
+ROOT = Path(__file__).parents[1]
 BASE = Job(EM(data=Blobs(points=40)), steps=6)
 OTHERS = {
     "algorithm": EM(data=Blobs(points=41)),
@@ -94,36 +98,28 @@ def test_wrong_fields_are_refused_with_a_sentence(name, wrong):
     assert len(str(error.value)) > 15
 
 
-ELSEWHERE = """
-import hashlib, sys
-from lvmviz import EM, Blobs, Job, KMeansPlusPlus, run
-job = Job(EM(data=Blobs(points=40), start=KMeansPlusPlus()), steps=6, seed=3)
-bits = hashlib.sha256()
-for snapshot in run(job):
-    for tensor in (*snapshot.state.theta, *snapshot.state.theta_q):
-        bits.update(tensor.contiguous().numpy().tobytes())
-    bits.update(repr(snapshot.info).encode())
-print(job.id, bits.hexdigest(), len({"a", "b"}), hash("lvmviz") != 0)
-"""
+def told() -> str:
+    """A job's id and a hash of every bit of its trace."""
+    job = Job(EM(data=Blobs(points=40), start=KMeansPlusPlus()), steps=6, seed=3)
+    bits = hashlib.sha256()
+    for _, state, info in run(job):
+        for tensor in (*state.theta, *state.theta_q):
+            bits.update(tensor.contiguous().numpy().tobytes())
+        bits.update(repr(info).encode())
+    return f"{job.id} {bits.hexdigest()}"
 
 
 def test_ids_and_bits_are_the_same_in_every_process():
-    """Two processes whose strings hash differently agree with each other."""
-    started = [
-        subprocess.Popen(
-            [sys.executable, "-c", ELSEWHERE],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for seed in ("1", "4242")
-    ]
-    told = [process.communicate(timeout=120) for process in started]
-    assert [errors for _, errors in told] == ["", ""]
-    assert told[0][0] == told[1][0] and len(told[0][0].split()[1]) == 64
-    job = Job(EM(data=Blobs(points=40), start=KMeansPlusPlus()), steps=6, seed=3)
-    assert told[0][0].split()[0] == job.id
+    """Another process, whose strings hash differently, agrees."""
+    imports = "import hashlib\nfrom lvmviz import EM, Blobs, Job, KMeansPlusPlus, run\n"
+    code = f"{imports}{inspect.getsource(told)}\nprint(told(), hash('lvmviz'))"
+    environment = {**os.environ, "PYTHONHASHSEED": "4242"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.stderr == ""
+    answer, _, hashed = done.stdout.strip().rpartition(" ")
+    assert answer == told() and int(hashed) != hash("lvmviz")
 
 
 def test_jobs_are_values():

@@ -70,7 +70,7 @@ class EM(Algorithm):
     components: int = knob(3, 1, 20, "How many Gaussians.", label="Components K")
     start: Start = knob(RandomPoints(), help="Where the means begin.", label="Start")
     regularizer: Regularizer = knob(Floor(), help="What keeps a component from collapsing.", more=True)
-    tolerance: float = knob(1e-6, 0.0, 1e-2, "Stop when log p(X)/N rises by less in one iteration.",
+    tolerance: float = knob(1e-5, 0.0, 1e-2, "Stop when log p(X)/N rises by less in one iteration.",
                             label="Stop below", scale="log", more=True)  # fmt: skip
 
     def init(self, key: Key) -> tuple[EMState, EMInfo]:
@@ -78,7 +78,8 @@ class EM(Algorithm):
         count = self.components
         if len(points) < count:
             raise ValueError(
-                f"{len(points)} points cannot start {count} components: use at most {len(points)}, or more points"
+                f"{len(points)} points cannot start {count} components: "
+                f"use at most {len(points)} components, or more points"
             )
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
         spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)

@@ -202,6 +202,7 @@ def _windows(curve: np.ndarray, bound_at: np.ndarray) -> np.ndarray:
     """The vertical range of every frame (T, 2), moved only when the curve leaves it or shrinks in it."""
     tops = curve.max(1)
     lows = np.minimum(np.quantile(curve, 0.35, axis=1), bound_at)  # steep flanks may leave the picture
+    lows = np.minimum(lows, tops - 0.004)  # three decimals are all that the ticks have room for
     spans: list[tuple[float, float]] = []
     for low, top in zip(lows.tolist(), tops.tolist(), strict=True):
         size = (top - low) or 1.0

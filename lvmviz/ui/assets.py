@@ -1,4 +1,4 @@
-"""The files the browser fetches from us and nobody else: plotly.js out of the installed wheel, and our modules."""
+"""What the browser fetches, from us and nobody else: plotly.js out of its wheel, and our modules."""
 
 from __future__ import annotations
 

@@ -116,8 +116,10 @@ def switch(name: str, label: str, options: Mapping[str, str], default: str) -> s
     if key not in st.session_state:
         st.session_state[key] = _from_link(name, default, lambda text: _one_of(text, options))
     told = "  \n".join(f"{option}: {text}" for option, text in options.items() if text)
-    chosen = st.segmented_control(
-        label, list(options), key=key, label_visibility="collapsed", required=True, help=told or None
+    chosen = str(
+        st.segmented_control(
+            label, list(options), key=key, label_visibility="collapsed", required=True, help=told or None
+        )
     )
     state.holds(name, key, "" if chosen == default else chosen)
     return chosen

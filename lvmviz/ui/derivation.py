@@ -16,7 +16,7 @@ AGREE = 1e-9  # relative; both sides come from sums of their own
 
 
 class Term(NamedTuple):
-    """A term in LaTeX and its value in nats; `{q}`, `{theta}`, `{p}`, `{kl}`, `{prior}` stand for colours."""
+    """A term in LaTeX and its value in nats; \\q{}, \\theta{}, \\p{}, \\kl{} and \\prior{} colour what they hold."""
 
     latex: str
     value: float | None = None
@@ -101,4 +101,5 @@ def _term(term: Term, colours: Tokens, decimals: int) -> str:
         body = body.replace(f"\\{name}{{", f"\\textcolor{{{shade}}}{{")
     if term.value is None:
         return body
-    return f"\\underbrace{{{body}}}_{{\\normalsize\\text{{{number(term.value, decimals)}}}}}"
+    value = number(term.value, decimals).replace("\u2212", "-")  # KaTeX sets its own minus sign
+    return f"\\underbrace{{{body}}}_{{{value}}}"

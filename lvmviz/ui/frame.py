@@ -114,7 +114,7 @@ def head(name: str, bold: str, muted: str = "") -> DeltaGenerator:
     with st.container(
         key=f"head_{name}", horizontal=True, wrap=False, vertical_alignment="center", gap="small"
     ):
-        st.markdown(f"**{bold}** :gray[{muted}]" if muted else f"**{bold}**")
+        st.markdown(f"**{bold}** :gray[{muted}]" if muted else f"**{bold}**", width="stretch")
         return st.container(width="content")
 
 

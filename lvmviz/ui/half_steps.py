@@ -1,4 +1,4 @@
-"""E and M as the player's buttons: where each leads from every frame, and why it sometimes changes nothing."""
+"""E and M as the player's buttons: where each leads, and why it sometimes changes nothing."""
 
 from __future__ import annotations
 

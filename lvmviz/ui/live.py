@@ -52,8 +52,8 @@ def _compute(job: Job, partial: list[Snapshot]) -> bool:
         bar, reported = bar or _progress(job, place), now
         rate = (len(partial) - resumed) / now
         left = max(0.0, (job.steps / job.every - len(partial)) / rate)
-        bar.progress(min(1.0, snapshot.step / max(1, job.steps)),
-                     f"Step {snapshot.step} of at most {job.steps}, {rate:.1f} steps/s, {left:.0f} s left")  # fmt: skip
+        told = f"Step {snapshot.step} of at most {job.steps}, {rate:.1f} steps/s, {left:.0f} s left"
+        bar.progress(min(1.0, snapshot.step / max(1, job.steps)), told)
     place.empty()
     return True
 

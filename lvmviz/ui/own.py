@@ -168,7 +168,7 @@ def clicked(name: str) -> tuple[tuple[float, ...], ...]:
 
 
 def place_spot(name: str, plot: str, em: EM, axes: tuple[int, int]) -> Callable[[], None]:
-    """What a click on a plot does: a centre is placed there; beyond one for each component the oldest goes."""
+    """What a click on a plot does: place a centre; beyond one for each component the oldest goes."""
 
     def clicked_on() -> None:
         spot = spot_on(plot)

@@ -29,7 +29,7 @@ def scenes(cards: Sequence[Scene]) -> None:
     opened = state.placed(SCENE)
     with st.container(horizontal=True, gap="small", key="scenes"):
         for card in cards:
-            with st.container(border=True, key=f"card_{card.name}", height="stretch", gap="xsmall"):
+            with st.container(border=True, key=f"card_{card.name}", gap="xsmall"):
                 st.markdown(f"**{card.title}**")
                 st.markdown(f":gray[{card.question}]")
                 _opened(card) if card.name == opened else _closed(card)

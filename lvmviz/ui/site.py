@@ -1,4 +1,4 @@
-"""Navigation. A page is a file pages/NN_topic.py that says its own TITLE and GROUP; there is no other list."""
+"""Navigation: a page is a file pages/NN_topic.py that says its own TITLE and GROUP."""
 
 from __future__ import annotations
 

@@ -119,7 +119,7 @@ def current() -> Link:
 
 
 def _settings(link: Mapping[str, str]) -> Link:
-    return {name: text for name, text in link.items() if name != POSITION}
+    return {name: text for name, text in link.items() if name not in (POSITION, "v")}
 
 
 def generation() -> int:

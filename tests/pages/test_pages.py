@@ -63,12 +63,26 @@ def test_every_slider_and_select_box_takes_its_extremes(page: PageFile) -> None:
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 NAMES = st.sampled_from(
     ["data", "components", "start", "regularizer", "regularizer.amount", "seed", "step", "line", "v", "scene"]
-    + ["data.features", "data.digest", "start.centres", "presentation", "projector", "iterations", "tolerance"]
+    + [
+        "data.features",
+        "data.digest",
+        "start.centres",
+        "presentation",
+        "projector",
+        "iterations",
+        "tolerance",
+    ]
 )
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 @settings(max_examples=15)
-@given(link=st.dictionaries(NAMES | WORDS, WORDS | st.sampled_from(["-1", "1e999", "nan", "[[1]]", "Stored", "ByHand"]), max_size=5))
+@given(
+    link=st.dictionaries(
+        NAMES | WORDS,
+        WORDS | st.sampled_from(["-1", "1e999", "nan", "[[1]]", "Stored", "ByHand"]),
+        max_size=5,
+    )
+)
 def test_no_link_breaks_a_page(page: PageFile, link: dict[str, str]) -> None:
     sound(opened(page, **link))
