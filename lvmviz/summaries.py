@@ -210,8 +210,8 @@ def _varied(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Log-likelihood and ELBO per point when one coordinate of mean k moves by `moved` (G,).
 
-    log N(x | mu + d e, Sigma) = log N(x | mu, Sigma) + d e'P(x - mu) - d^2 P_ee / 2 with P = inverse Sigma, so
-    only one log-sum-exp of two terms a point and step is needed.
+    log N(x | mu + d e, Sigma) = log N(x | mu, Sigma) + d e'P(x - mu) - d^2 P_ee / 2 with P = inverse Sigma,
+    so only one log-sum-exp of two terms a point and step is needed.
     """
     log_joint = log_likelihoods(theta, points) + theta.weights.log()  # (N, K)
     precision = torch.cholesky_inverse(torch.linalg.cholesky(theta.covariances[k]))[axis]  # (D,)

@@ -6,55 +6,37 @@ whoever shows them must show them as such, not as Markdown or HTML.
 
 from __future__ import annotations
 
-import codecs
-import contextlib
 import csv
 import io
 import re
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-MAX_BYTES = 20_000_000  # bytes of a file, characters of pasted text
-MAX_ROWS = 20_000
-MAX_COLUMNS = 100  # columns of numbers
-MAX_WIDTH = 2 * MAX_COLUMNS  # cells in a row: text and row numbers are left out later
-MAX_LINES = 10 * MAX_ROWS  # with the blank ones
-MAX_LENGTH = 100_000  # characters in a row
-MAX_CELL = 1_000
+from lvmviz.cells import (
+    MAX_COLUMNS,
+    MAX_ROWS,
+    TableError,
+    decode,
+    delimiter_of,
+    quote,
+    rows_of,
+    too_many_rows,
+)
+
 MAX_NAME = 60
-MAX_QUOTE = 40  # characters of a cell repeated in a sentence
 MAX_CLASSES = 20
 MAX_MAGNITUDE = 1e150  # the square of anything larger overflows
 
-_DELIMITERS = ("\t", ";", "|", ",", " ")  # equally good ones: the first wins, so "1,5;2,5" is two numbers
-_SAMPLE = 50  # rows that decide on the delimiter
 _NUMBER = re.compile(r"[+\-\u2212]?(\d++([.,]\d*+)?|[.,]\d++)([eE][+-]?\d++)?", re.ASCII)
 _NUMBERLIKE = re.compile(r"[-\u2212]?[\d.,'’+$€£%\s]+")  # "1 234", "1,234.5", "12%"
-_WORD = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 _MISSING = frozenset(  # in lower case; the first is the empty cell
     "|na|n/a|#n/a|<na>|nan|-nan|nat|null|none|nil|missing|?|-|--|.|inf|+inf|-inf|infinity|+infinity|-infinity|∞|-∞".split(
         "|"
     )
 )
 _INDEX_NAMES = frozenset({"", "id", "index", "unnamed: 0"})
-_LATIN_TEXT = bytes({*b"\t\n\r\f", *range(32, 127), *range(128, 256)})
-_BINARY = {  # how a file begins, and what it then is
-    b"PK\x03\x04": "an Excel file (or another zip archive)",
-    b"\xd0\xcf\x11\xe0": "an old Excel file",
-    b"\x89PNG": "a PNG picture",
-    b"\xff\xd8\xff": "a JPEG picture",
-    b"GIF89a": "a GIF picture",
-    b"%PDF-": "a PDF document",
-    b"\x1f\x8b": "a gzip archive",
-    b"\xfd7zXZ": "an xz archive",
-    b"PAR1\x15": "a Parquet file",
-    b"\x89HDF": "an HDF5 file",
-    b"\x93NUMPY": "a NumPy file",
-}
 
 
 class Table(NamedTuple):
@@ -65,10 +47,6 @@ class Table(NamedTuple):
     labels: np.ndarray | None  # (N,) int64 indices into label_names, read-only
     label_names: tuple[str, ...]  # sorted
     notes: tuple[str, ...]  # sentences on what was left out or assumed
-
-
-class TableError(ValueError):
-    """A text that is no table of numbers; the message says what is wrong, where, and what to do."""
 
 
 class _Column(NamedTuple):
@@ -85,9 +63,9 @@ def read_table(source: bytes | str) -> Table:
     distinct values gives the labels; other text and leading row numbers are left out, each with a note.
     Raises TableError, and nothing else, for whatever is not such a table.
     """
-    text, notes = _decode(source)
-    delimiter = _delimiter(text)
-    lines, rows = _rows(text, delimiter)
+    text, notes = decode(source)
+    delimiter = delimiter_of(text)
+    lines, rows = rows_of(text, delimiter)
     decimal = _decimal(rows, delimiter)
     if decimal == ",":
         notes.append("Commas were read as decimal commas.")
@@ -117,177 +95,6 @@ def to_csv(table: Table) -> str:
     return out.getvalue()
 
 
-# ---- from bytes to rows of cells ----
-
-
-def _decode(source: bytes | str) -> tuple[str, list[str]]:
-    if len(source) > MAX_BYTES:
-        size = f"{len(source) / 1e6:,.1f} MB, and at most {MAX_BYTES / 1e6:.0f} MB are read"
-        raise TableError(f"The table has {size}. Keep a sample of its rows.")
-    text, notes = (source, []) if isinstance(source, str) else _decode_bytes(source)
-    if "\0" in text:
-        raise TableError("This is a binary file, not text. Save the table as CSV in UTF-8.")
-    return text.removeprefix("\ufeff"), notes
-
-
-def _decode_bytes(source: bytes) -> tuple[str, list[str]]:
-    for beginning, kind in _BINARY.items():
-        if source.startswith(beginning):
-            raise TableError(
-                f"This is {kind}, not text. Save the table or the sheet as CSV and take that file."
-            )
-    wide = source.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return source.decode("utf-16" if wide else "utf-8"), []
-    except UnicodeDecodeError as error:
-        if wide or not _looks_latin(source):
-            raise TableError(
-                "This is not text in UTF-8 or UTF-16. Save the table as CSV in UTF-8."
-            ) from error
-    note = "The file is not UTF-8 and was read as Latin-1; accented letters may be wrong."
-    return source.decode("latin-1"), [note]
-
-
-def _looks_latin(source: bytes) -> bool:
-    ascii_count = len(source) - len(source.translate(None, bytes(range(128))))
-    return not source.translate(None, _LATIN_TEXT) and ascii_count >= 0.7 * len(source)
-
-
-class _Lines:
-    """The lines of a text, counted; a row that does not end is refused before it is held in memory."""
-
-    def __init__(self, text: str) -> None:
-        self._stream = io.StringIO(text, newline=None)  # "\r" and "\r\n" end a line too
-        self._number = 0  # lines given
-        self._length = 0  # characters given of the row that is being read
-        self.first = 1  # line on which that row begins
-
-    def __iter__(self) -> _Lines:
-        return self
-
-    def __next__(self) -> str:
-        line = self._stream.readline(MAX_LENGTH + 1)
-        if not line:
-            raise StopIteration
-        self._number += 1
-        self._length += len(line)
-        if self._length > MAX_LENGTH:
-            raise TableError(
-                f"Line {self.first}: the row is longer than {MAX_LENGTH:,} characters. "
-                "Shorten it, or close the quotation mark opened there."
-            )
-        if self._number > MAX_LINES:
-            raise TableError(
-                f"The table has more than {MAX_LINES:,} lines. Delete the blank ones; "
-                f"at most {MAX_ROWS:,} rows are read."
-            )
-        return line
-
-    def end_row(self) -> None:
-        self.first, self._length = self._number + 1, 0
-
-
-def _words(line: str) -> list[str]:
-    words = _WORD.findall(line)
-    if any(word[0] == '"' and not (word[-1] == '"' and len(word) > 1) for word in words):
-        raise csv.Error("quotation mark not closed")
-    return [word[1:-1].replace('""', '"') if word[0] == '"' else word for word in words]
-
-
-def _split(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
-    if delimiter == " ":
-        return map(_words, lines)
-    return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
-
-
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line on which each row begins, and its cells; blank rows are passed over."""
-    lines = _Lines(text)
-    try:
-        for row in _split(lines, delimiter):
-            cells = [_clean(cell) for cell in row]
-            if any(cells):
-                yield lines.first, cells
-            lines.end_row()
-    except csv.Error as error:
-        raise TableError(
-            f"Line {lines.first}: a quoted cell is not closed, or goes on after its closing quotation mark. "
-            'Write a quotation mark within a cell twice (""), or delete it.'
-        ) from error
-
-
-def _clean(cell: str) -> str:
-    """Put a space for what does not print: control characters, line breaks, zero-width marks."""
-    if cell.isprintable():
-        return cell.strip()
-    return " ".join("".join(c if c.isprintable() else " " for c in cell).split())
-
-
-def _delimiter(text: str) -> str:
-    agreements = [_agreement(text, delimiter) for delimiter in _DELIMITERS]
-    best = max(agreements)
-    return _DELIMITERS[agreements.index(best)] if best else ","
-
-
-def _agreement(text: str, delimiter: str) -> float:
-    """Return the share of the first rows that have the commonest number of cells, 0 where that is 1."""
-    widths: list[int] = []
-    with contextlib.suppress(TableError):  # the reading proper raises it again, once the delimiter is settled
-        widths.extend(len(cells) for _, cells in islice(_records(text, delimiter), _SAMPLE))
-    if not widths:
-        return 0.0
-    width, count = max(Counter(widths).items(), key=lambda item: (item[1], -item[0]))
-    return count / len(widths) if width > 1 else 0.0
-
-
-def _rows(text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    for line, cells in _records(text, delimiter):
-        _check_size(line, cells)
-        lines.append(line)
-        rows.append(cells)
-        if len(rows) > MAX_ROWS + 1:  # one of them may be the header
-            raise _too_many_rows()
-    _check_shape(lines, rows)
-    return lines, rows
-
-
-def _too_many_rows() -> TableError:
-    return TableError(
-        f"The table has more than {MAX_ROWS:,} rows, and no more are read. Keep a sample of them."
-    )
-
-
-def _check_size(line: int, cells: list[str]) -> None:
-    if len(cells) > MAX_WIDTH:
-        raise TableError(
-            f"Line {line} has {len(cells):,} cells, and at most {MAX_WIDTH} are read "
-            f"({MAX_COLUMNS} of them numbers). Keep fewer columns."
-        )
-    longest = max(cells, key=len)
-    if len(longest) > MAX_CELL:
-        raise TableError(
-            f"Line {line}: the cell {_quote(longest)} has {len(longest):,} characters, and at most "
-            f"{MAX_CELL:,} are read. Shorten it, or delete its column."
-        )
-
-
-def _check_shape(lines: list[int], rows: list[list[str]]) -> None:
-    if not rows:
-        raise TableError("The table is empty. Write one row of numbers a line, commas or tabs between them.")
-    expected = Counter(map(len, rows)).most_common(1)[0][0]
-    for line, row in zip(lines, rows, strict=True):
-        if len(row) != expected:
-            raise TableError(
-                f"Line {line} has {len(row)} cells where {expected} are expected, as in most rows. "
-                "Add or delete cells there, or put text with delimiters in quotation marks."
-            )
-
-
-# ---- from rows of cells to columns of numbers ----
-
-
 def _decimal(rows: list[list[str]], delimiter: str) -> str:
     if delimiter not in ";\t":
         return "."
@@ -303,13 +110,13 @@ def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[
     if len(below) < 2:
         raise TableError("The table has one row, and at least two rows of numbers are needed. Add rows.")
     if len(below) > MAX_ROWS:
-        raise _too_many_rows()
+        raise too_many_rows()
     if header is None:
         notes.append(
             "The first line does not name the columns, so they are called “column 1”, “column 2”, …."
         )
     elif number := next((cell for cell in header if _NUMBER.fullmatch(cell)), None):
-        notes.append(f"Line {lines[0]} was read as the columns' names, although it holds {_quote(number)}.")
+        notes.append(f"Line {lines[0]} was read as the columns' names, although it holds {quote(number)}.")
     titles = header or [""] * len(below[0])
     columns = [
         _Column(name, title, lines[-len(below) :], cells)
@@ -355,7 +162,7 @@ def _numbers(column: _Column, decimal: str) -> np.ndarray:
     wrong = "," if decimal == "." else "."
     for line, cell in zip(column.lines, column.cells, strict=True):
         if not _NUMBER.fullmatch(cell) or wrong in cell:
-            raise TableError(f"Line {line}, column {_quote(column.name)}: {_fault(column, cell, decimal)}")
+            raise TableError(f"Line {line}, column {quote(column.name)}: {_fault(column, cell, decimal)}")
     values = np.array([float(cell.replace(",", ".").replace("\u2212", "-")) for cell in column.cells])
     _check_values(column, values)
     return values
@@ -367,19 +174,19 @@ def _fault(column: _Column, cell: str, decimal: str) -> str:
     if not cell:
         return "the cell is empty. Fill it or delete the row."
     if cell.lower() in _MISSING:
-        return f"{_quote(cell)} is not a finite number. Fill the cell or delete the row."
+        return f"{quote(cell)} is not a finite number. Fill the cell or delete the row."
     if _NUMBER.fullmatch(cell) or _NUMBERLIKE.fullmatch(cell):
         mark = "point" if decimal == "." else "comma"
-        return f"{_quote(cell)} is not read as a number. Use a decimal {mark} and no other marks or spaces."
-    return f"{_quote(cell)} is not a number, but other cells are. Correct it, or delete its row or column."
+        return f"{quote(cell)} is not read as a number. Use a decimal {mark} and no other marks or spaces."
+    return f"{quote(cell)} is not a number, but other cells are. Correct it, or delete its row or column."
 
 
 def _check_values(column: _Column, values: np.ndarray) -> None:
-    name = _quote(column.name)
+    name = quote(column.name)
     large = np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)
     if large.size:
         first = int(large[0])
-        line, cell = column.lines[first], _quote(column.cells[first])
+        line, cell = column.lines[first], quote(column.cells[first])
         raise TableError(
             f"Line {line}, column {name}: {cell} is so large that its square overflows (more than 1e150). "
             "Correct it, or divide the column by a constant."
@@ -388,7 +195,7 @@ def _check_values(column: _Column, values: np.ndarray) -> None:
         variance = values.var()
     if values.min() == values.max():
         raise TableError(
-            f"The column {name} is {_quote(column.cells[0])} in every row. Its variance is zero, so no "
+            f"The column {name} is {quote(column.cells[0])} in every row. Its variance is zero, so no "
             "Gaussian can be fitted: delete the column."
         )
     if variance == 0:
@@ -404,7 +211,7 @@ def _without_index(
     named = any(column.title for column in columns)
     count = 0
     while count < len(columns) and named and _is_index(columns[count], values[count]):
-        notes.append(f"The column {_quote(columns[count].name)} only numbers the rows and was left out.")
+        notes.append(f"The column {quote(columns[count].name)} only numbers the rows and was left out.")
         count += 1
     left = len(columns) - count
     if left == 0:
@@ -428,9 +235,9 @@ def _labels(columns: list[_Column], notes: list[str]) -> tuple[np.ndarray | None
     for column in columns:
         if all(map(_NUMBERLIKE.fullmatch, column.cells)):  # to leave measurements out would be too quiet
             fault = _fault(column, column.cells[0], ".")
-            raise TableError(f"Line {column.lines[0]}, column {_quote(column.name)}: {fault}")
+            raise TableError(f"Line {column.lines[0]}, column {quote(column.name)}: {fault}")
     chosen = next(filter(_names_classes, columns), None)
-    others = [_quote(column.name) for column in columns if column is not chosen]
+    others = [quote(column.name) for column in columns if column is not chosen]
     if others:
         more = f" and {len(others) - 5} more" if len(others) > 5 else ""
         notes.append(
@@ -442,7 +249,7 @@ def _labels(columns: list[_Column], notes: list[str]) -> tuple[np.ndarray | None
     names, labels = np.unique(np.array(chosen.cells, dtype=object), return_inverse=True)
     labels = labels.astype(np.int64)
     labels.setflags(write=False)
-    notes.append(f"The text column {_quote(chosen.name)} gives the classes ({len(names)}).")
+    notes.append(f"The text column {quote(chosen.name)} gives the classes ({len(names)}).")
     return labels, tuple(names.tolist())
 
 
@@ -450,7 +257,3 @@ def _names_classes(column: _Column) -> bool:
     if not 2 <= len(set(column.cells)) <= MAX_CLASSES:
         return False
     return all(0 < len(cell) <= MAX_NAME for cell in column.cells)
-
-
-def _quote(cell: str) -> str:
-    return f"“{cell if len(cell) <= MAX_QUOTE else cell[: MAX_QUOTE - 1] + '…'}”"

@@ -1,16 +1,71 @@
-"""Start: a map of the pages, and scenes that open with one click."""
+"""Start: which quantity is intractable and which page deals with it, and scenes that open with one click."""
 
-from lvmviz import ui
+from lvmviz import EM, Blobs, Floor, Iris, ui
+from lvmviz.figures.map import Node, intractable_map
+from lvmviz.ui import site
 
 TITLE = "Start"
 GROUP = ""
+CLAIM = "See latent variable models: the picture is live under the hand, and the numbers are exact."
+MAP = 400  # height, px
+
+# The whole map. A page is there as soon as its file is; until then it is drawn as one to come.
+PLAN = (
+    Node("Evidence", "evidence", "evidence"),
+    Node("Fit q, one dimension", "posterior", "fit_q_1d"),
+    Node("Fit q, two dimensions", "posterior", "fit_q_2d"),
+    Node("Gradients", "gradient", "gradients"),
+    Node("Mixtures", "em", "mixtures"),
+    Node("Beyond mixtures", "em", "em_beyond"),
+    Node("VAE lab", "amortized", "vae_lab"),
+    Node("Latent space", "amortized", "latent_space"),
+    Node("Gaps", "amortized", "gaps"),
+    Node("Missing pixels", "missing", "missing_pixels"),
+)
+
+DOORS = (
+    ui.Door(
+        "Watch EM converge",
+        "150 irises, three Gaussians. Press E, then M, and see which of the two moves.",
+        "mixtures",
+        ui.link_of(EM(data=Iris())) | {"seed": "31"},
+    ),
+    ui.Door(
+        "Break it on purpose",
+        "20 points, five components, no regularizer: a likelihood without a maximum.",
+        "mixtures",
+        ui.link_of(
+            EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))
+        )
+        | {"seed": "3", "scene": "collapse"},
+    ),
+    ui.Door(
+        "Your own table",
+        "A CSV file or pasted numbers; they stay on this computer.",
+        "mixtures",
+        {"data": "Stored"},
+    ),
+)
 
 
 def draw() -> None:
-    """The map, then the scenes."""
-    import streamlit as st
+    """The map, then the doors."""
+    there = {page.url for page in site.pages()}
+    nodes = [node if node.path in there else node._replace(path=None) for node in PLAN]
+    left, right = ui.beside(280)
+    with left:
+        picked = ui.plot(
+            "map",
+            lambda: intractable_map(nodes, dark=ui.dark(), height=MAP),
+            depends=(tuple(nodes), ui.dark()),
+            height=MAP,
+            alt="Map: which quantity is intractable, and which page deals with it",
+            on_pick=ui.nothing,
+        )
+    with right:
+        ui.doors(DOORS)
+        ui.computer()
+    ui.open_picked(picked.pick)
 
-    st.write("start")
 
-
-ui.page("start", "lvmviz", "See latent variable models: the picture is live, the numbers are exact.", draw)
+ui.page("start", "lvmviz", CLAIM, draw)

@@ -128,8 +128,8 @@ def _off_axis(film: Film, elbo: np.ndarray, low: float, decimals: int, colours: 
     word = f"↓ starts at {number(float(elbo[0]), decimals)}"
     ink = {"size": 11, "color": colours.muted}
     film.figure.add_annotation(
-        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="bottom", xshift=72, text=word, font=ink,
-        showarrow=False, bgcolor=colours.bg, borderpad=1,
+        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="bottom", xshift=72, text=word,
+        font=ink, showarrow=False, bgcolor=colours.bg, borderpad=1,
     )  # fmt: skip
 
 
@@ -173,7 +173,7 @@ def bound_chart(
     dark: bool = False,
     height: int = HEIGHT,
 ) -> Film:
-    """Log-likelihood and ELBO per point (T, G) over one parameter on `grid` (G,), with the gap at its value (T,).
+    """Log-likelihood and ELBO per point (T, G) over one parameter on `grid` (G,), with the gap at its value.
 
     After an E-step the bound touches the curve where the parameter is; the M-step moves the parameter to the
     bound's top (Neal and Hinton, 1998). `name` is the parameter's.
@@ -293,13 +293,13 @@ def _moving(film: Film, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None
     film.figure.add_trace(trace.update(x=x[0].tolist(), y=y[0].tolist(), hoverinfo="skip"))
     for key, rows in (("x", x), ("y", y)):
         if not (rows == rows[0]).all():
-            film.numbers(len(film.figure.data) - 1, key, rows)
+            film.numbers(len(tuple(film.figure.data)) - 1, key, rows)
 
 
 def _annotate(film: Film, note: dict[str, Any], moves: dict[str, list[Any]]) -> None:
     """Add words of which some properties change."""
     first = {key.replace(".", "_"): values[0] for key, values in moves.items()}
     film.figure.add_annotation(**note, **first)
-    index = len(film.figure.layout.annotations) - 1
+    index = len(tuple(film.figure.layout.annotations)) - 1
     for key, values in moves.items():
         film.values(None, f"annotations[{index}].{key}", values)

@@ -91,7 +91,9 @@ def _circle(made: go.Figure, x: float, y: float, name: str, inside: str, ink: st
     marker = {"size": 34, "color": inside, "opacity": 1, "line": {"width": 2, "color": ring}}
     font = {"size": 14, "color": ink, "weight": 600}
     made.add_trace(
-        go.Scatter(x=[x], y=[y], mode="markers+text", text=[name], textfont=font, marker=marker, hoverinfo="skip")
+        go.Scatter(
+            x=[x], y=[y], mode="markers+text", text=[name], textfont=font, marker=marker, hoverinfo="skip"
+        )
     )
 
 
@@ -128,11 +130,12 @@ def _page(node: Node, row: int, left: float, width: float, colours: Tokens) -> g
         "color": colours.surface if there else "rgba(0,0,0,0)",
         "line": {"width": 1, "color": colours.prior if there else colours.border},
     }
+    font = {"size": 12, "color": colours.text if there else colours.muted, "weight": 600 if there else 400}
     more: dict[str, Any] = {"customdata": [node.path]} if there else {}
     return go.Bar(
         orientation="h", base=[left], x=[width], y=[row], width=0.62, marker=marker, name=node.title,
-        text=[node.title], textposition="inside", insidetextanchor="middle", textangle=0, constraintext="none",
-        insidetextfont={"size": 12, "color": colours.text if there else colours.muted, "weight": 600 if there else 400},
+        text=[node.title], textposition="inside", insidetextanchor="middle", textangle=0,
+        constraintext="none", insidetextfont=font,
         hovertemplate=("open" if there else "later") + "<extra></extra>", **more,
     )  # fmt: skip
 
@@ -149,4 +152,6 @@ def _word(
     weight: int = 400,
 ) -> None:
     font = {"size": size, "color": color, "weight": weight}
-    made.add_annotation(x=x, y=y, text=text, xanchor=anchor, showarrow=False, font=font, borderpad=0, align="left")
+    made.add_annotation(
+        x=x, y=y, text=text, xanchor=anchor, showarrow=False, font=font, borderpad=0, align="left"
+    )

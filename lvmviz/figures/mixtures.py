@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import plotly.graph_objects as go
 
 from lvmviz.figures import theme
 from lvmviz.figures.film import Film
-from lvmviz.figures.theme import Margin, Tokens, fill
+from lvmviz.figures.theme import Tokens, fill
 
 HEIGHT = 318
 MOST_POINTS = 3000
@@ -51,9 +50,7 @@ def picture(
     a density, `clicked` (M, 2) the centres placed by hand. Zooming survives the film: its range never moves.
     """
     colours = theme.tokens(dark)
-    axes = {"xaxis": _axis(columns[0], points[:, 0]), "yaxis": _axis(columns[1], points[:, 1])}
-    made = theme.figure(colours, height=height, dragmode="zoom", uirevision="picture", **axes)
-    film = Film(made, len(resp))
+    film = _film(len(resp), _axis(columns[0], points[:, 0]), _axis(columns[1], points[:, 1]), height, colours)
     gone = np.zeros(weights.shape, bool) if collapsed is None else collapsed
     for k in range(weights.shape[1]):
         _draw_ellipses(film, ellipses[:, k], k, gone[:, k], colours)
@@ -81,17 +78,15 @@ def picture_1d(
     dark: bool = False,
     height: int = HEIGHT,
 ) -> Film:
-    """Points (N,) as a rug under the components' bells (T, K, 6) and their sum, the marginal (T, G) on `grid` (T, G).
+    """Points (N,) as a rug under the components' bells (T, K, 6) and their sum, the marginal (T, G).
 
-    The other arguments are those of `picture`; `clicked` is (M,).
+    `grid` is (T, G) and `clicked` (M,); the other arguments are those of `picture`.
     """
     colours = theme.tokens(dark)
     top = _density_top(marginal)
     rug = -0.07 * top
     upright = {"title": {"text": "density"}, "range": [2 * rug, top], **theme.ticks(0.0, top)}
-    axes = {"xaxis": _axis(column, points), "yaxis": upright}
-    made = theme.figure(colours, height=height, dragmode="zoom", uirevision="picture", **axes)
-    film = Film(made, len(resp))
+    film = _film(len(resp), _axis(column, points), upright, height, colours)
     gone = np.zeros(weights.shape, bool) if collapsed is None else collapsed
     for k in range(weights.shape[1]):
         colour = colours.categories[k]
@@ -122,6 +117,11 @@ def _axis(name: str, values: np.ndarray) -> dict[str, Any]:
     return {"title": {"text": plain(name)}, "range": span, "fixedrange": False, "nticks": 8}
 
 
+def _film(count: int, x: dict[str, Any], y: dict[str, Any], height: int, colours: Tokens) -> Film:
+    made = theme.figure(colours, height=height, dragmode="zoom", uirevision="picture", xaxis=x, yaxis=y)
+    return Film(made, count)
+
+
 # ---- points ----
 
 
@@ -130,34 +130,39 @@ def _draw_points(
 ) -> None:
     colours = theme.tokens(dark)
     mixed = theme.mix(resp, dark)
-    size = float(np.clip(8.5 * (400 / len(points)) ** 0.25, 5.0, 8.5))  # many points hide each other
-    halo = {"width": 1 if size > 6 else 0.5, "color": colours.bg}
     first = ["rgb({},{},{})".format(*colour) for colour in mixed[0].tolist()]
-    marker = {"size": size, "color": first, "line": halo, "opacity": 1}
+    rug = len(columns) == 1
     where = "<br>".join(f"{plain(name)} %{{{axis}}}" for name, axis in zip(columns, "xy", strict=False))
     trace = go.Scatter(
         x=points[:, 0].tolist(),
         y=points[:, 1].tolist(),
         mode="markers",
-        marker=marker,
+        marker=_strokes(first) if rug else _dots(first, colours),
         hovertext=told,
+        text="",
         hovertemplate=f"%{{hovertext}}<br>{where}%{{text}}<extra></extra>",
     )
-    if len(columns) == 1:
-        trace.marker.update(symbol="line-ns", size=14, line={"width": 1.5, "color": first})
     index = _add(film, trace)
-    film.colours(index, "marker.line.color" if len(columns) == 1 else "marker.color", mixed)
+    film.colours(index, "marker.line.color" if rug else "marker.color", mixed)
     if resp.shape[0] * resp.shape[1] <= MOST_HOVERS:
         film.values(index, "text", _q_told(resp))
-    else:
-        film.figure.data[index].text = ""
+
+
+def _dots(first: list[str], colours: Tokens) -> dict[str, Any]:
+    size = float(np.clip(8.5 * (400 / len(first)) ** 0.25, 5.0, 8.5))  # many points hide each other
+    halo = {"width": 1 if size > 6 else 0.5, "color": colours.bg}
+    return {"size": size, "color": first, "line": halo, "opacity": 1}
+
+
+def _strokes(first: list[str]) -> dict[str, Any]:
+    return {"symbol": "line-ns", "size": 14, "color": first, "line": {"width": 1.5, "color": first}}
 
 
 def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
     """Row numbers from 1, with the label where one is known."""
     if labels is None:
         return [f"row {row + 1}" for row in rows.tolist()]
-    told = [plain(names[label]) if 0 <= label < len(names) else "" for label in labels[rows].tolist()]
+    told = [plain(names[int(label)]) if 0 <= label < len(names) else "" for label in labels[rows]]
     return [
         f"row {row + 1}" + (f", {name}" if name else "")
         for row, name in zip(rows.tolist(), told, strict=True)
@@ -245,7 +250,7 @@ def _draw_collapsed(film: Film, x: np.ndarray, y: np.ndarray, gone: np.ndarray, 
             "bgcolor": colours.bg,
         }
         film.figure.add_annotation(**note, showarrow=False, xanchor="left", xshift=14, borderpad=1)
-        key = f"annotations[{len(film.figure.layout.annotations) - 1}]"
+        key = f"annotations[{len(tuple(film.figure.layout.annotations)) - 1}]"
         film.values(None, f"{key}.visible", gone[:, k].tolist())
         film.values(None, f"{key}.x", x[:, k].tolist())
         film.values(None, f"{key}.y", y[:, k].tolist())
@@ -296,7 +301,7 @@ def _draw_cut_peaks(film: Film, bells: np.ndarray, top: float, colours: Tokens) 
 
 def _add(film: Film, trace: go.Scatter) -> int:
     film.figure.add_trace(trace)
-    return len(film.figure.data) - 1
+    return len(tuple(film.figure.data)) - 1
 
 
 def _affine(film: Film, trace: go.Scatter, maps: np.ndarray, curve: tuple[np.ndarray, np.ndarray]) -> int:

@@ -1,6 +1,6 @@
 """The evidence thermometer: log p at the top, the ELBO filled up to its height, the gap hatched between them.
 
-Everything is computed in pixels, y upwards, so that bars, labels and leaders keep their distances at any number.
+Everything is computed in pixels, y upwards, so that bars, labels and leaders keep their distances.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ APART = 38  # least distance of two labels
 THINNEST = 2.0  # a gap that is not zero is never drawn thinner
 LONGEST = 1e6  # nats; a longer gap is cut off and marked with an arrow
 SLOTS = 6  # ticks at most
+AWAY = -50.0  # px, below the picture: where marks wait until they are needed
 SHUT = 1e-9  # nats; below it a gap is rounding
 
 NAMES = {
@@ -42,6 +43,8 @@ _LABELS = {
     "III": ("log_evidence", "kl", "elbo"),
     "Σ": ("likelihood", "kl_prior", "log_evidence", "kl", "elbo"),
 }
+# the term whose own height the second bar shows
+_LEVEL = {"I": ("joint",), "II": ("likelihood",), "III": (), "Σ": ("likelihood",)}
 # how the terms add up: to the ELBO in I and II, to the evidence in Σ; words, as −KL above a number misreads
 _SIGNS = {
     "I": {"entropy": "plus ", "elbo": "= "},
@@ -65,6 +68,37 @@ class _Scale(NamedTuple):
         return FOOT + room * (1 - np.clip(down, 0.0, 1.0))
 
 
+class _Stage(NamedTuple):
+    """What every mark needs to be drawn."""
+
+    film: Film
+    scale: _Scale
+    values: dict[str, np.ndarray]  # each term (T,), nats
+    presentation: Presentation
+    colours: theme.Tokens
+
+    def pixels(self, name: str) -> np.ndarray:
+        """Where a term stands (T,), px."""
+        return self.scale.pixels(self.values[name])
+
+    def elbo(self) -> np.ndarray:
+        """The ELBO's height (T,), px: a gap that is not zero keeps at least its least thickness."""
+        upper, gap = self.pixels("log_evidence"), self.values["kl"]
+        lower = np.where(gap > SHUT, np.minimum(self.pixels("elbo"), upper - THINNEST), upper)
+        return np.where(_is_long(gap), float(FOOT), lower)
+
+    def right(self) -> int:
+        """Where the bars end and the leaders begin, px."""
+        return GUTTER + BAR + (0 if self.presentation == "III" else SPACE + THIN)
+
+    def moving(self, trace: go.Scatter, y: np.ndarray) -> int:
+        """Add a trace whose heights (T, n) change from frame to frame; its number."""
+        self.film.figure.add_trace(trace.update(y=np.round(y[0], 3).tolist(), hoverinfo="skip"))
+        index = len(tuple(self.film.figure.data)) - 1
+        self.film.numbers(index, "y", y)
+        return index
+
+
 def thermometer(
     terms: Sequence[Decomposition],
     *,
@@ -79,19 +113,19 @@ def thermometer(
     III: evidence - KL; I: joint + entropy; II: likelihood - KL to the prior; Σ: likelihood - KL to the prior
     + KL to the posterior = evidence.
     """
-    colours = theme.tokens(dark)
     told = {name: np.array([getattr(term, name) for term in terms]) for name in Decomposition._fields}
     known = np.isfinite(told["log_evidence"])  # without evidence there is nothing to measure from
     values = {name: np.where(known, column, np.nan) for name, column in told.items()}
-    scale = _scale(values, presentation, height)
+    colours = theme.tokens(dark)
     film = Film(theme.pixels(colours, width=WIDTH, height=height), len(terms))
-    _draw_ticks(film, scale, colours)
-    _draw_bar(film, scale, values, colours)
+    stage = _Stage(film, _scale(values, presentation, height), values, presentation, colours)
+    _draw_ticks(stage)
+    _draw_bar(stage)
     if presentation != "III":
-        _draw_parts(film, scale, values, presentation, colours)
-    _draw_evidence(film, scale, values, presentation, colours)
-    y = _draw_labels(film, scale, values, presentation, {**NAMES, **(names or {})}, colours)
-    _draw_numbers(film, told, y, presentation, decimals, colours)
+        _draw_parts(stage)
+    y = _draw_labels(stage, {**NAMES, **(names or {})})
+    _draw_evidence(stage)
+    _draw_numbers(stage, told, y, decimals)
     return film
 
 
@@ -100,17 +134,12 @@ def thermometer(
 
 def _scale(values: dict[str, np.ndarray], presentation: Presentation, height: int) -> _Scale:
     evidence, long = values["log_evidence"], _is_long(values["kl"])
-    shown = [values["elbo"], *(values[name] for name in _level(presentation))]
+    shown = [values["elbo"], *(values[name] for name in _LEVEL[presentation])]
     # what is off the picture has no say in its scale
     levels = np.stack([evidence, *(np.where(long | ~np.isfinite(row), evidence, row) for row in shown)])
     top, gaps = levels.max(0), np.where(long, 0.0, values["kl"])
     needs = 2.2 * gaps if presentation == "III" else np.maximum(1.25 * (top - levels.min(0)), 2.2 * gaps)
     return _Scale(top, _spans(needs, np.array([_finest(value) for value in top])), height)
-
-
-def _level(presentation: Presentation) -> tuple[str, ...]:
-    """The term whose own height the second bar shows."""
-    return {"I": ("joint",), "II": ("likelihood",), "III": (), "Σ": ("likelihood",)}[presentation]
 
 
 def _is_long(gap: np.ndarray) -> np.ndarray:
@@ -139,18 +168,19 @@ def _finest(value: float) -> float:
     return 5.0 * 10.0 ** -max(0, 4 - digits)
 
 
-def _draw_ticks(film: Film, scale: _Scale, colours: theme.Tokens) -> None:
+def _draw_ticks(stage: _Stage) -> None:
+    scale, colours = stage.scale, stage.colours
     frames = [_ticks(top, span) for top, span in zip(scale.top, scale.span, strict=True)]
-    y = np.stack([scale.pixels(np.array([[tick[i]] for tick, _ in frames])[:, 0]) for i in range(SLOTS)], 1)
-    shown = np.array([[bool(text) for text in texts] for _, texts in frames])
-    y = np.where(shown & (y > FOOT + 3), y, -50.0)
-    texts = [labels for _, labels in frames]
-    x = [GUTTER - 4.0] * SLOTS
+    at, texts = np.array([values for values, _ in frames]), [words for _, words in frames]
+    y = np.stack([scale.pixels(column) for column in at.T], 1)
+    shown = np.array([[bool(text) for text in words] for words in texts])
+    y = np.where(shown & (y > FOOT + 3), y, AWAY)
+    x = np.full(SLOTS, GUTTER - 4.0)
     font = {"size": 11, "color": colours.muted}
-    text = go.Scatter(x=x, mode="text", text=texts[0], textposition="middle left", textfont=font)
-    film.values(_moving(film, text, y), "text", texts)
+    words = go.Scatter(x=x, mode="text", text=texts[0], textposition="middle left", textfont=font)
+    stage.film.values(stage.moving(words, y), "text", texts)
     marks = {"symbol": "line-ew", "size": 4, "line": {"width": 1, "color": colours.border}}
-    _moving(film, go.Scatter(x=[v + 2 for v in x], mode="markers", marker=marks), y)
+    stage.moving(go.Scatter(x=x + 2, mode="markers", marker=marks), y)
 
 
 def _ticks(top: float, span: float) -> tuple[list[float], list[str]]:
@@ -164,158 +194,105 @@ def _ticks(top: float, span: float) -> tuple[list[float], list[str]]:
 # ---- the bars ----
 
 
-def _draw_bar(film: Film, scale: _Scale, values: dict[str, np.ndarray], colours: theme.Tokens) -> None:
-    upper = scale.pixels(values["log_evidence"])
-    lower = _elbo_pixels(scale, values)
-    _faded(film, GUTTER, BAR, lower, colours)
-    _box(film, GUTTER, BAR, lower, upper, colours.gap, hatched=True, outline=1.0)
-    long = _is_long(values["kl"])
-    arrow = {
-        "symbol": "triangle-down",
-        "size": 13,
-        "color": colours.gap,
-        "line": {"width": 2, "color": colours.bg},
-    }
-    y = np.where(long, FOOT + 5.0, -50.0)[:, None]
-    _moving(film, go.Scatter(x=[GUTTER + BAR / 2], mode="markers", marker=arrow), y)
+def _draw_bar(stage: _Stage) -> None:
+    lower, colours = stage.elbo(), stage.colours
+    _faded(stage, GUTTER, BAR, lower)
+    _box(stage, GUTTER, BAR, lower, stage.pixels("log_evidence"), colours.gap, hatched=True)
+    rim = {"width": 2, "color": colours.bg}
+    arrow = {"symbol": "triangle-down", "size": 13, "color": colours.gap, "line": rim}
+    y = np.where(_is_long(stage.values["kl"]), FOOT + 5.0, AWAY)[:, None]
+    stage.moving(go.Scatter(x=[GUTTER + BAR / 2], mode="markers", marker=arrow), y)
 
 
-def _elbo_pixels(scale: _Scale, values: dict[str, np.ndarray]) -> np.ndarray:
-    """The bar's height, px: a gap that is not zero keeps at least its least thickness."""
-    upper, lower = scale.pixels(values["log_evidence"]), scale.pixels(values["elbo"])
-    lower = np.where(values["kl"] > SHUT, np.minimum(lower, upper - THINNEST), upper)
-    return np.where(_is_long(values["kl"]), float(FOOT), lower)
-
-
-def _draw_parts(
-    film: Film,
-    scale: _Scale,
-    values: dict[str, np.ndarray],
-    presentation: Presentation,
-    colours: theme.Tokens,
-) -> None:
+def _draw_parts(stage: _Stage) -> None:
     """The second bar: what the ELBO is made of."""
-    left = GUTTER + BAR + SPACE
-    elbo, level = _elbo_pixels(scale, values), scale.pixels(values[_level(presentation)[0]])
+    left, elbo = GUTTER + BAR + SPACE, stage.elbo()
+    level = stage.pixels(_LEVEL[stage.presentation][0])
     low, high = np.minimum(elbo, level), np.maximum(elbo, level)
-    _faded(film, left, THIN, low, colours)
-    if presentation == "I":  # entropy is q's own: outlined, not filled
-        _box(film, left, THIN, low, high, colours.q_mark, hatched=False, outline=2.0)
+    _faded(stage, left, THIN, low)
+    if stage.presentation == "I":  # entropy is q's own: outlined, not filled
+        _box(stage, left, THIN, low, high, stage.colours.q_mark, hatched=False)
     else:
-        _box(film, left, THIN, low, high, colours.prior, hatched=True, outline=1.0)
+        _box(stage, left, THIN, low, high, stage.colours.prior, hatched=True)
 
 
-def _faded(film: Film, left: int, width: int, upper: np.ndarray, colours: theme.Tokens) -> None:
+def _faded(stage: _Stage, left: int, width: int, upper: np.ndarray) -> None:
     """A solid bar whose foot fades: the axis has no zero."""
-    scale = [[0.0, theme.fill(colours.posterior, 0)], [1.0, theme.fill(colours.posterior, 0.78)]]
+    blue = stage.colours.posterior
+    scale = [[0.0, theme.fill(blue, 0)], [1.0, theme.fill(blue, 0.78)]]
     gradient = {"type": "vertical", "colorscale": scale, "start": FOOT, "stop": FOOT + FADE}
-    y = np.stack([np.full_like(upper, FOOT), upper, upper, np.full_like(upper, FOOT)], 1)
+    foot = np.full_like(upper, FOOT)
     x = [left, left, left + width, left + width]
     shape = go.Scatter(x=x, mode="lines", line={"width": 0}, fill="toself", fillgradient=gradient)
-    _moving(film, shape, y)
+    stage.moving(shape, np.stack([foot, upper, upper, foot], 1))
 
 
 def _box(
-    film: Film,
-    left: int,
-    width: int,
-    low: np.ndarray,
-    high: np.ndarray,
-    colour: str,
-    *,
-    hatched: bool,
-    outline: float,
+    stage: _Stage, left: int, width: int, low: np.ndarray, high: np.ndarray, colour: str, *, hatched: bool
 ) -> None:
     """An outlined piece of a bar; a piece without height is not drawn."""
     none = high - low < 0.01
-    low, high = np.where(none, -50.0, low), np.where(none, -60.0, high)
-    inset = outline / 2
-    x = [left + inset, left + inset, left + width - inset, left + width - inset, left + inset]
+    low, high = np.where(none, AWAY, low), np.where(none, AWAY - 10, high)
+    outline = 1.0 if hatched else 2.0
+    sides = left + outline / 2, left + width - outline / 2
     pattern = {**theme.HATCH, "fgcolor": colour, "bgcolor": theme.fill(colour, 0.2), "fgopacity": 1}
     filling: dict[str, Any] = {"fill": "toself", "fillpattern": pattern} if hatched else {}
-    line = {"width": outline, "color": colour}
-    y = np.stack([low, high, high, low, low], 1)
-    _moving(film, go.Scatter(x=x, mode="lines", line=line, **filling), y)
+    x = [sides[0], sides[0], sides[1], sides[1], sides[0]]
+    shape = go.Scatter(x=x, mode="lines", line={"width": outline, "color": colour}, **filling)
+    stage.moving(shape, np.stack([low, high, high, low, low], 1))
 
 
-def _draw_evidence(
-    film: Film,
-    scale: _Scale,
-    values: dict[str, np.ndarray],
-    presentation: Presentation,
-    colours: theme.Tokens,
-) -> None:
-    y = np.where(np.isfinite(values["log_evidence"]), scale.pixels(values["log_evidence"]), -50.0)
-    line = {"width": 2, "color": colours.posterior}
-    x = [GUTTER - 4, _right(presentation) + 4]
-    _moving(film, go.Scatter(x=x, mode="lines", line=line), np.stack([y, y], 1))
-
-
-def _right(presentation: Presentation) -> int:
-    """Where the bars end and the leaders begin."""
-    return GUTTER + BAR + (0 if presentation == "III" else SPACE + THIN)
+def _draw_evidence(stage: _Stage) -> None:
+    """The line across the top."""
+    y = np.where(np.isfinite(stage.values["log_evidence"]), stage.pixels("log_evidence"), AWAY)
+    line = {"width": 2, "color": stage.colours.posterior}
+    stage.moving(go.Scatter(x=[GUTTER - 4, stage.right() + 4], mode="lines", line=line), np.stack([y, y], 1))
 
 
 # ---- the labels ----
 
 
-def _draw_labels(
-    film: Film,
-    scale: _Scale,
-    values: dict[str, np.ndarray],
-    presentation: Presentation,
-    names: Mapping[str, str],
-    colours: theme.Tokens,
-) -> np.ndarray:
+def _draw_labels(stage: _Stage, names: Mapping[str, str]) -> np.ndarray:
     """The terms' names and their leaders; the names' heights (T, n)."""
-    terms, right = _LABELS[presentation], _right(presentation)
-    anchors = _anchors(scale, values, presentation)
+    terms, anchors, inks = _LABELS[stage.presentation], _anchors(stage), _inks(stage.colours)
     at = np.stack([anchors[name] for name in terms], 1)
-    y, inks = _apart(at, scale.height), _inks(colours)
+    y = _apart(at, stage.scale.height)
     for i, name in enumerate(terms):
-        left = GUTTER + BAR if name == "kl" else right  # the gap is the first bar's
-        _leader(film, left, right, at[:, i], y[:, i], inks[name][0])
-    words = [_SIGNS[presentation].get(name, "") + names[name] for name in terms]
+        left = GUTTER + BAR if name == "kl" else stage.right()  # the gap is the first bar's
+        _leader(stage, left, at[:, i], y[:, i], inks[name][0])
+    words = [_SIGNS[stage.presentation].get(name, "") + names[name] for name in terms]
     font = {"size": 12, "color": [inks[name][1] for name in terms]}
-    _moving(film, _text(presentation, words, font), y)
+    stage.moving(_text(stage, words, font), y)
     return y
 
 
-def _draw_numbers(
-    film: Film,
-    told: dict[str, np.ndarray],
-    y: np.ndarray,
-    presentation: Presentation,
-    decimals: int,
-    colours: theme.Tokens,
-) -> None:
+def _draw_numbers(stage: _Stage, told: dict[str, np.ndarray], y: np.ndarray, decimals: int) -> None:
     """The live numbers under the names at heights `y`."""
-    unit = f'<span style="font-size:11px;font-weight:400;color:{colours.muted}"> nats</span>'
-    rows = np.stack([told[name] for name in _LABELS[presentation]], 1).tolist()
+    muted, ink = stage.colours.muted, stage.colours.text
+    unit = f'<span style="font-size:11px;font-weight:400;color:{muted}"> nats</span>'
+    rows = np.stack([told[name] for name in _LABELS[stage.presentation]], 1).tolist()
     numbers = [[_told(value, decimals) + unit for value in row] for row in rows]
-    text = _text(presentation, numbers[0], {"size": 17, "color": colours.text, "weight": 600})
-    film.values(_moving(film, text, y - 18), "text", numbers)
+    text = _text(stage, numbers[0], {"size": 17, "color": ink, "weight": 600})
+    stage.film.values(stage.moving(text, y - 18), "text", numbers)
 
 
-def _text(presentation: Presentation, words: list[str], font: dict[str, Any]) -> go.Scatter:
-    x = [_right(presentation) + 31.0] * len(words)
+def _text(stage: _Stage, words: list[str], font: dict[str, Any]) -> go.Scatter:
+    x = [stage.right() + 31.0] * len(words)
     return go.Scatter(x=x, mode="text", text=words, textposition="middle right", textfont=font)
 
 
-def _anchors(
-    scale: _Scale, values: dict[str, np.ndarray], presentation: Presentation
-) -> dict[str, np.ndarray]:
+def _anchors(stage: _Stage) -> dict[str, np.ndarray]:
     """The height each label points at, px: a line's own, a piece's middle."""
-    evidence, elbo = scale.pixels(values["log_evidence"]), _elbo_pixels(scale, values)
+    evidence, elbo = stage.pixels("log_evidence"), stage.elbo()
     made = {"log_evidence": evidence, "kl": (evidence + elbo) / 2, "elbo": elbo}
-    for name in _level(presentation):
-        made[name] = scale.pixels(values[name])
+    for name in _LEVEL[stage.presentation]:
+        made[name] = stage.pixels(name)
         made["entropy" if name == "joint" else "kl_prior"] = (made[name] + elbo) / 2
-    return {name: made[name] for name in _LABELS[presentation]}
+    return made
 
 
 def _apart(anchors: np.ndarray, height: int) -> np.ndarray:
-    """Label heights (T, n) near their anchors, in the same order, at least `APART` from each other and inside."""
+    """Label heights (T, n) near their anchors, in the same order, at least `APART` apart and inside."""
     order = np.argsort(-np.round(anchors), axis=1, kind="stable")
     y = np.minimum(np.take_along_axis(anchors, order, 1), height - 9.0)
     for i in range(1, y.shape[1]):
@@ -328,29 +305,19 @@ def _apart(anchors: np.ndarray, height: int) -> np.ndarray:
     return placed
 
 
-def _leader(film: Film, left: int, right: int, at: np.ndarray, y: np.ndarray, colour: str) -> None:
-    x = [left + 2, right + 9, right + 22, right + 29]
+def _leader(stage: _Stage, left: int, at: np.ndarray, y: np.ndarray, colour: str) -> None:
+    x = [left + 2, stage.right() + 9, stage.right() + 22, stage.right() + 29]
     line = {"width": 1.25, "color": colour}
-    _moving(film, go.Scatter(x=x, mode="lines", line=line), np.stack([at, at, y, y], 1))
+    stage.moving(go.Scatter(x=x, mode="lines", line=line), np.stack([at, at, y, y], 1))
 
 
 def _inks(colours: theme.Tokens) -> dict[str, tuple[str, str]]:
     """The colour of each term's mark and of its name."""
-    blue, grey = (colours.posterior, colours.posterior), (colours.prior, colours.muted)
-    orange, red = (colours.q_mark, colours.q_text), (colours.gap, colours.gap)
-    first = {"log_evidence": blue, "elbo": blue, "joint": blue, "likelihood": blue}
-    return {**first, "entropy": orange, "kl_prior": grey, "kl": red}
+    made = dict.fromkeys(NAMES, (colours.posterior, colours.posterior))
+    made["kl"] = colours.gap, colours.gap
+    return made | {"entropy": (colours.q_mark, colours.q_text), "kl_prior": (colours.prior, colours.muted)}
 
 
 def _told(value: float, decimals: int) -> str:
     """A number that fits: past a hundred thousand its decimals say nothing."""
-    return theme.number(value, decimals if math.isinf(value) or abs(value) < 1e5 else 0)
-
-
-def _moving(film: Film, trace: go.Scatter, y: np.ndarray) -> int:
-    """Add a trace whose heights (T, n) change from frame to frame; its number."""
-    trace.update(y=np.round(y[0], 3).tolist(), hoverinfo="skip")
-    film.figure.add_trace(trace)
-    index = len(film.figure.data) - 1
-    film.numbers(index, "y", y)
-    return index
+    return theme.number(value, decimals if abs(value) < 1e5 else 0)

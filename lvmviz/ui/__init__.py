@@ -5,17 +5,19 @@ from lvmviz.ui.components import components
 from lvmviz.ui.controls import Controls, link_of, switch
 from lvmviz.ui.derivation import Line, Term, derivation
 from lvmviz.ui.dock import dock
-from lvmviz.ui.frame import Stage, columns, dark, empty, failed, head, page, plain, projector, scale, stage
+from lvmviz.ui.doors import Door, computer, doors, open_picked
+from lvmviz.ui.frame import Stage, beside, columns, dark, empty, failed, head, page, plain, projector, scale, stage
 from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.live import live
 from lvmviz.ui.player import Button, player
-from lvmviz.ui.plot import plot
+from lvmviz.ui.plot import nothing, plot
 from lvmviz.ui.scenes import Scene, scenes
 from lvmviz.ui.table import Column, ring, table
 from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
-    "Button", "Column", "Controls", "Entry", "Line", "Scene", "Stage", "Term", "columns", "components", "dark",
-    "derivation", "dock", "empty", "failed", "head", "ledger", "link_of", "live", "page", "plain", "player", "plot",
-    "projector", "ring", "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
+    "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Stage", "Term", "beside", "columns",
+    "components", "computer", "dark", "derivation", "dock", "doors", "empty", "failed", "head", "ledger",
+    "link_of", "live", "nothing", "open_picked", "page", "plain", "player", "plot", "projector", "ring",
+    "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
 ]  # fmt: skip

@@ -32,7 +32,8 @@ class Controls:
     def adjust(self, cls: type[Choice], name: str = "", base: Choice | None = None) -> Any:
         """A choice of this class, one control for each of its knobs."""
         types, base = field_types(cls), base if type(base) is cls else cls()
-        values: dict[str, Any] = dict(self.editors[cls](name)) if cls in self.editors else {}
+        with self.view:
+            values: dict[str, Any] = dict(self.editors[cls](name)) if cls in self.editors else {}
         for field, meta in knobs(cls).items():
             full = f"{name}.{field}" if name else field
             if meta.hidden:

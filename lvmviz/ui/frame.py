@@ -148,3 +148,9 @@ def columns() -> tuple[DeltaGenerator, DeltaGenerator]:
     """Where the first controls go, and where the rest goes: under More."""
     view = st.container(gap="small")
     return view, st.popover("More", icon=":material/tune:", width="stretch")
+
+
+def beside(width: int) -> tuple[DeltaGenerator, DeltaGenerator]:
+    """A wide place on the left and a narrow one, so many px, on the right."""
+    row = st.container(horizontal=True, wrap=False, gap="medium")
+    return row.container(width="stretch"), row.container(width=width, gap="small")

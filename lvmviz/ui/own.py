@@ -21,7 +21,7 @@ from lvmviz.ui.controls import words
 from lvmviz.ui.plot import spot as spot_on
 
 SCENE_MARK = "lvmviz scene"
-_FILE, _PASTE, _FAULT = "lvmviz.own.file", "lvmviz.own.paste", "lvmviz.own.fault"
+_FILE, _PASTE, _FAULT, _NOTES = (f"lvmviz.own.{part}" for part in ("file", "paste", "fault", "notes"))
 
 
 def own_table(name: str) -> Mapping[str, Any]:
@@ -43,6 +43,9 @@ def own_table(name: str) -> Mapping[str, Any]:
     if fault := st.session_state.get(_FAULT):
         frame.failed(fault)
     digest = state.placed(f"{name}.digest")
+    read, notes = st.session_state.get(_NOTES, ("", ()))
+    for note in notes if read == digest else ():
+        st.caption(frame.plain(note))
     return {"digest": digest, "features": _columns(name, digest)}
 
 
@@ -65,8 +68,6 @@ def _columns(name: str, digest: str) -> tuple[str, ...]:
         if len(features) in (0, len(table.columns)) and list(table.columns)[: len(features)] == features
         else json.dumps(features),
     )
-    for note in table.notes:
-        st.caption(frame.plain(note))
     return tuple(features)
 
 
@@ -95,10 +96,12 @@ def _take(name: str, source: bytes | str) -> None:
         if scene is not None:
             _open_scene(scene)
             return
-        digest = own_data.put(read_table(source))
+        table = read_table(source)
+        digest = own_data.put(table)
     except (TableError, StoreError) as fault:
         st.session_state[_FAULT] = str(fault)
         return
+    st.session_state[_NOTES] = digest, table.notes
     state.place(f"{name}.digest", digest)
     state.place(f"{name}.features", "")
     state.place(state.POSITION, "")

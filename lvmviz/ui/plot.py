@@ -58,12 +58,12 @@ def plot(
         key=f"plot_{name}",
         data=data,
         height=height,
-        on_spot_change=on_spot or _nothing,
-        on_pick_change=on_pick or _nothing,
+        on_spot_change=on_spot or nothing,
+        on_pick_change=on_pick or nothing,
     )
 
 
-def _nothing() -> None:
+def nothing() -> None:
     """Streamlit sends a trigger only when somebody listens."""
 
 
