@@ -138,12 +138,12 @@ def test_a_floor_keeps_em_monotone_where_it_holds_most(seed, amount):
 
 def test_added_variance_can_lower_the_likelihood():
     """As its docstring says; scikit-learn's reg_covar does the same."""
-    source = centred(Iris())
-    trace = trace_of(source, 200, 0, components=3, regularizer=Added(amount=0.1), tolerance=0)
-    falls = np.diff(after_each_m(trace))
-    assert falls.min() < -1e-3
-    theirs = lower_bounds(trace[0].state.theta, source.table().points, 60, 0.1)
-    assert np.diff(theirs).min() * len(source.rows) == pytest.approx(falls[:59].min(), rel=1e-6)
+    source = DATA["iris in 4-D"]
+    trace = trace_of(source, 100, 2, components=2, regularizer=Added(amount=0.1), tolerance=0)
+    rises = np.diff(after_each_m(trace))
+    assert rises.min() < -0.5
+    theirs = lower_bounds(trace[0].state.theta, source.table().points, len(rises) + 1, 0.1)
+    np.testing.assert_allclose(np.diff(theirs) * len(source.rows), rises, rtol=1e-8, atol=1e-8)
 
 
 @pytest.mark.parametrize("name", DATA)
@@ -164,7 +164,7 @@ def test_e_closes_the_gap(name):
 def test_at_the_start_q_knows_nothing(name):
     em, points = EM(data=DATA[name], components=4), DATA[name].table().points
     state, info = em.init(fold_in(3, 0))
-    assert torch.equal(em.q(state).resp, torch.full((len(points), 4), 0.25, dtype=torch.float64))
+    np.testing.assert_allclose(em.q(state).resp.numpy(), np.full((len(points), 4), 0.25), rtol=1e-13)
     assert info.entropy == pytest.approx(len(points) * math.log(4), rel=1e-14)
     assert info.kl_prior == pytest.approx(0.0, abs=1e-12 * len(points))  # the weights are 1/4 too
     assert (info.iteration, info.moved, info.rise, info.collapsed) == (0, "start", 0.0, 0)
@@ -313,39 +313,58 @@ def assert_told(trace: Trace) -> None:
 def test_the_golden_points_are_plain_noise():
     points = twenty_points()
     assert points.shape == (20, 2)
-    np.testing.assert_array_equal(points, np.random.default_rng(4).standard_normal((20, 2)))
+    np.testing.assert_array_equal(points, np.random.default_rng(8).standard_normal((20, 2)))
 
 
-def test_without_a_floor_most_starts_collapse():
-    """GOLDEN.md: 65 to 85 % of random starts; 200 starts may miss that by 3 standard errors."""
-    source, collapsed = data(twenty_points()), 0
-    for seed in range(200):
-        trace = trace_of(source, 600, seed, components=5, regularizer=Floor(amount=0))
+@pytest.fixture(scope="module")
+def collapses() -> list[Trace]:
+    """200 random starts of five components on the twenty points, without a floor."""
+    em = EM(data=data(twenty_points()), components=5, regularizer=Floor(amount=0))
+    return [run(Job(em, steps=600, seed=seed)) for seed in range(200)]
+
+
+def test_without_a_floor_most_starts_collapse(collapses):
+    """GOLDEN: 65 to 85 % of random starts; 200 starts may miss that by 3 standard errors."""
+    for trace in collapses:
         assert_told(trace)
         assert len(trace) < 600
-        collapsed += trace[-1].info.collapsed > 0
+    collapsed = sum(trace[-1].info.collapsed > 0 for trace in collapses)
     low, high = stats.binom.ppf(0.00135, 200, 0.65), stats.binom.ppf(0.99865, 200, 0.85)
     assert low <= collapsed <= high
 
 
-def test_what_collapses_is_what_numpy_says():
-    """The component told is the first whose covariance, computed anew, has no positive definite root."""
+def test_up_to_the_collapse_the_numbers_mean_something(collapses):
+    """A component on two points has a covariance of rank one: what rounding leaves of it is no likelihood."""
+    for trace in collapses:
+        assert_monotone(trace)
+        for state in (trace[-1].state, trace[len(trace) // 2].state):
+            assert thinnest(state.theta.covariances.numpy()).min() > 1e-14
+
+
+def test_what_collapses_is_what_numpy_says(collapses):
+    """The component told is the first whose covariance, computed anew, is singular up to rounding."""
     points, checked = twenty_points(), 0
-    for seed in range(40):
-        trace = trace_of(data(points), 600, seed, components=5, regularizer=Floor(amount=0))
+    for trace in collapses:
         if trace[-1].info.collapsed:
             theta = trace[-2].state.theta  # after the E-step
             resp = responsibilities(theta, torch.tensor(points)).resp.numpy()
-            smallest = []
+            anew = []
             for k in range(5):
                 mean = resp[:, k] @ points / resp[:, k].sum()
-                covariance = sum(r * np.outer(x - mean, x - mean) for r, x in zip(resp[:, k], points, strict=True))
-                smallest.append(np.linalg.eigvalsh(covariance / resp[:, k].sum()).min())
-            told = trace[-1].info.collapsed - 1
-            assert smallest[told] < 1e-12
-            assert all(value > 1e-20 for value in smallest[:told])
+                outer = sum(r * np.outer(x - mean, x - mean) for r, x in zip(resp[:, k], points, strict=True))
+                anew.append(outer / resp[:, k].sum())
+            shares, told = thinnest(np.array(anew)), trace[-1].info.collapsed - 1
+            assert shares[told] < 1e-12
+            assert (shares[:told] > 1e-14).all()
             checked += 1
-    assert checked > 20
+    assert checked > 100
+
+
+def thinnest(covariances: np.ndarray) -> np.ndarray:
+    """The smallest variance of a coordinate given the others, as a share of its own (K,): 0 when singular."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        (a, b), (_, d) = covariances.transpose(1, 2, 0)
+        return np.nan_to_num((a * d - b * b) / (a * d))
 
 
 def test_a_floor_prevents_every_collapse():
@@ -428,7 +447,7 @@ def test_regularizers_leave_their_argument_alone(cls):
 
 @pytest.mark.parametrize("start", [RandomPoints(), KMeansPlusPlus(), ByHand(), ByHand(centres=((0.0, 0.0),))])
 def test_fewer_points_than_components(start):
-    with pytest.raises(ValueError, match="3 points cannot start 4 components: use at most 3, or more points"):
+    with pytest.raises(ValueError, match="3 points cannot start 4 components: use at most 3 components, or more points"):
         EM(data=data([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), components=4, start=start).init(0)
 
 
@@ -458,16 +477,15 @@ def test_points_on_a_line_need_a_floor(name):
 
 
 @given(st.floats(-math.pi, math.pi), st.floats(-5, 5), st.integers(0, 1000))
-def test_any_line_is_refused_or_told(angle, offset, seed):
-    """Rounding can make a line look like a very thin cloud: then the numbers are finite, or the collapse is told."""
+def test_any_line_is_refused(angle, offset, seed):
+    """Rounding makes a line look like a very thin cloud: its numbers would be rounding, too."""
     along = np.random.default_rng(seed).standard_normal(15)
     points = np.stack([along * math.cos(angle) + offset, along * math.sin(angle) - offset], 1)
-    try:
-        trace = trace_of(data(points), 60, seed, components=2, regularizer=Floor(amount=0))
-    except ValueError as error:
-        assert "on a line or plane" in str(error)
-    else:
-        assert_told(trace)
+    shape = points - points.mean(0)
+    if np.abs(shape).max(0).min() < 1e-6:
+        return  # along an axis, up to the rounding of the points themselves
+    with pytest.raises(ValueError, match="on a line or plane"):
+        EM(data=data(points), components=2, regularizer=Floor(amount=0)).init(seed)
 
 
 def test_all_points_the_same():
@@ -498,11 +516,14 @@ def test_numbers_near_the_ends_of_float64(scale):
         assert_told(trace_of(data(scale * points), 20, start=start, components=3, regularizer=Floor(amount=0)))
 
 
-def test_the_default_points_are_found():
-    """Two close clusters and one far away: from its own centres EM finds them."""
-    trace = trace_of(ThreeInARow(), 400, components=3, start=ByHand(centres=((-6, 0), (-4, 0), (6, 0))))
-    means = np.sort(trace[-1].state.theta.means[:, 0].numpy())
-    np.testing.assert_allclose(means, [-6, -4, 6], atol=0.3)
+def test_most_starts_stay_in_a_poor_optimum():
+    """As the docstring of ThreeInARow says: of 40 random starts fewer than half find the best."""
+    ends = [trace_of(ThreeInARow(), 600, seed, components=3, tolerance=1e-7)[-1] for seed in range(40)]
+    best = max(ends, key=lambda end: end.info.log_lik)
+    found = sum(end.info.log_lik > best.info.log_lik - 1 for end in ends)
+    assert 3 <= found < 20
+    means = best.state.theta.means[best.state.theta.means[:, 0].argsort()]
+    np.testing.assert_allclose(means.numpy(), [[-6, 0], [-4, 0], [6, 0]], atol=0.3)
 
 
 # ---- starts ----

@@ -374,3 +374,22 @@ def test_the_error_names_the_component_and_the_remedy(name):
     for function in (log_likelihoods, log_density, responsibilities):
         with pytest.raises(ValueError, match="covariance 2 is not positive definite; raise the regularizer"):
             function(theta, f64(np.zeros((3, 2))))
+
+
+@given(st.integers(0, 2**32), st.integers(2, 5), st.integers(-6, 6))
+def test_rounding_is_no_width(seed, width, decade):
+    """As many points as dimensions span no volume, whatever their Cholesky factor says after rounding."""
+    rng = np.random.default_rng(seed)
+    points = f64(10.0**decade * rng.standard_normal((width, width)))
+    flat = maximum(make_q(rng.dirichlet(np.full(1, 1.0), width)), points).covariances
+    assert not_positive_definite(flat).tolist() == [True]
+
+
+@given(st.integers(0, 2**32), st.integers(1, 5), st.integers(-100, 100))
+def test_a_thin_covariance_is_one(seed, width, decade):
+    """A share of 1e-9 left to a coordinate is far above rounding, at any scale."""
+    turn = np.linalg.qr(np.random.default_rng(seed).standard_normal((width, width)))[0]
+    covariance = 10.0**decade * (turn * np.geomspace(1e-9, 1.0, width)[-width:]) @ turn.T
+    units = np.geomspace(1.0, 1e20, width)  # nor do the features' units matter
+    both = f64(np.stack([covariance, units[:, None] * covariance * units]))
+    assert not_positive_definite(both).tolist() == [False, False]

@@ -219,24 +219,25 @@ def _dash(film: Film, index: int, colour: str, gone: np.ndarray, colours: Tokens
 def _draw_centres(
     film: Film, x: np.ndarray, y: np.ndarray, weights: np.ndarray, gone: np.ndarray, colours: Tokens
 ) -> None:
-    count = weights.shape[1]
-    rings = [[colours.text if lost else colours.categories[k] for k, lost in enumerate(row)] for row in gone]
-    trace = go.Scatter(
-        x=x[0].tolist(),
-        y=y[0].tolist(),
-        mode="markers+text",
-        text=[str(k + 1) for k in range(count)],
-        textfont={"size": 12, "weight": 600, "color": colours.text},
-        marker={"size": 19, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": rings[0]}},
-        customdata=weights[0].tolist(),
-        hovertemplate="component %{text}<br>π = %{customdata:.3f}<extra></extra>",
-    )
-    index = _add(film, trace)
-    film.numbers(index, "x", x)
-    film.numbers(index, "y", y)
-    film.numbers(index, "customdata", weights)
-    if gone.any():
-        film.values(index, "marker.line.color", rings)
+    """Numbered discs, one trace each: where two meet, the upper one hides the lower one's number too."""
+    for k in range(weights.shape[1]):
+        ring = {"width": 2, "color": colours.categories[k]}
+        trace = go.Scatter(
+            x=x[0, k : k + 1].tolist(),
+            y=y[0, k : k + 1].tolist(),
+            mode="markers+text",
+            text=[str(k + 1)],
+            textfont={"size": 12, "weight": 600, "color": colours.text},
+            marker={"size": 19, "color": colours.bg, "opacity": 1, "line": ring},
+            customdata=weights[0, k : k + 1].tolist(),
+            hovertemplate="component %{text}<br>π = %{customdata:.3f}<extra></extra>",
+        )
+        index = _add(film, trace)
+        for key, rows in (("x", x), ("y", y), ("customdata", weights)):
+            film.numbers(index, key, rows[:, k : k + 1])
+        if gone[:, k].any():
+            inks = [colours.text if lost else ring["color"] for lost in gone[:, k]]
+            film.values(index, "marker.line.color", inks)
 
 
 def _draw_collapsed(film: Film, x: np.ndarray, y: np.ndarray, gone: np.ndarray, colours: Tokens) -> None:

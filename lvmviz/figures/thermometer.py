@@ -259,7 +259,9 @@ def _draw_labels(stage: _Stage, names: Mapping[str, str]) -> np.ndarray:
     y = _apart(at, stage.scale.height)
     for i, name in enumerate(terms):
         left = GUTTER + BAR if name == "kl" else stage.right()  # the gap is the first bar's
-        _leader(stage, left, at[:, i], y[:, i], inks[name][0])
+        x = [left + 2, *(stage.right() + step for step in (9, 22, 29))]
+        leader = go.Scatter(x=x, mode="lines", line={"width": 1.25, "color": inks[name][0]})
+        stage.moving(leader, np.stack([at[:, i], at[:, i], y[:, i], y[:, i]], 1))
     words = [_SIGNS[stage.presentation].get(name, "") + names[name] for name in terms]
     font = {"size": 12, "color": [inks[name][1] for name in terms]}
     stage.moving(_text(stage, words, font), y)
@@ -303,12 +305,6 @@ def _apart(anchors: np.ndarray, height: int) -> np.ndarray:
     placed = np.empty_like(y)
     np.put_along_axis(placed, order, y, 1)
     return placed
-
-
-def _leader(stage: _Stage, left: int, at: np.ndarray, y: np.ndarray, colour: str) -> None:
-    x = [left + 2, stage.right() + 9, stage.right() + 22, stage.right() + 29]
-    line = {"width": 1.25, "color": colour}
-    stage.moving(go.Scatter(x=x, mode="lines", line=line), np.stack([at, at, y, y], 1))
 
 
 def _inks(colours: theme.Tokens) -> dict[str, tuple[str, str]]:
