@@ -7,6 +7,7 @@ from typing import Any
 
 import streamlit as st
 
+from lvmviz.core import one_thread
 from lvmviz.ui import assets
 
 
@@ -20,6 +21,7 @@ async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
     import lvmviz  # noqa: F401, PLC0415
     import lvmviz.ui  # noqa: F401, PLC0415
 
+    one_thread()
     assets.warm()
     gc.collect()
     gc.freeze()

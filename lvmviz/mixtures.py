@@ -43,40 +43,69 @@ def log_likelihoods(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
     return (-0.5 * whitened.square().sum(1) - half_log_det[:, None] - 0.5 * points.shape[1] * LOG_2PI).T
 
 
+class Evaluation(NamedTuple):
+    """What one pass over the points says of a theta."""
+
+    log_lik: Tensor  # (N, K) log N(x_n | mu_k, Sigma_k), nats
+    log_joint: Tensor  # (N, K) the same + log pi_k
+    log_density: Tensor  # (N,) log p(x_n | theta)
+    posterior: Responsibilities  # p(z_n = k | x_n, theta)
+
+
+# The last passes, with the tensors they were made from: an E-step asks for what the M-step before it had to
+# compute for its own numbers. Tensors are compared by identity and version, so nothing stale is ever found.
+_Key = tuple[tuple[Tensor, int], ...]
+_recent: tuple[tuple[_Key, Evaluation], ...] = ()
+
+
+def evaluate(theta: GaussianMixtureParams, points: Tensor) -> Evaluation:
+    """One pass over points (N, D); the last two are remembered.
+
+    Raises ValueError when a covariance is not positive definite.
+    """
+    global _recent
+    key = tuple((tensor, tensor._version) for tensor in (*theta, points))
+    for known, found in _recent:
+        if all(a is b and i == j for (a, i), (b, j) in zip(known, key, strict=True)):
+            return found
+    log_lik = log_likelihoods(theta, points)
+    log_joint = log_lik + theta.weights.log()
+    log_evidence = log_joint.logsumexp(1)
+    log_resp = log_joint - log_evidence[:, None]
+    made = Evaluation(log_lik, log_joint, log_evidence, Responsibilities(log_resp, log_resp.exp()))
+    _recent = ((key, made), *_recent[:1])
+    return made
+
+
 def responsibilities(theta: GaussianMixtureParams, points: Tensor) -> Responsibilities:
     """The posterior p(z_n = k | x_n, theta) of points (N, D)."""
-    log_joint = log_likelihoods(theta, points) + theta.weights.log()
-    log_resp = log_joint - log_joint.logsumexp(1, keepdim=True)
-    return Responsibilities(log_resp, log_resp.exp())
+    return evaluate(theta, points).posterior
 
 
 def log_density(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
     """log p(x_n | theta), shape (N,), nats."""
-    return (log_likelihoods(theta, points) + theta.weights.log()).logsumexp(1)
+    return evaluate(theta, points).log_density
 
 
 def decompose(theta: GaussianMixtureParams, q: Responsibilities, points: Tensor) -> Decomposition:
     """Evidence and ELBO of `theta` under `q`, summed over the points, nats; every term from its own sum."""
-    log_lik = log_likelihoods(theta, points)  # (N, K)
+    at = evaluate(theta, points)
     log_weights = theta.weights.log()
-    log_joint = log_lik + log_weights
-    log_evidence = log_joint.logsumexp(1)  # (N,)
-    log_posterior = log_joint - log_evidence[:, None]
-    joint, entropy = _mean(q, log_joint), -_mean(q, q.log_resp)
-    return Decomposition(
-        log_evidence=float(log_evidence.sum()),
-        elbo=_mean(q, log_joint - q.log_resp),
-        kl=_mean(q, q.log_resp - log_posterior),
-        joint=joint,
-        entropy=entropy,
-        likelihood=_mean(q, log_lik),
-        kl_prior=_mean(q, q.log_resp - log_weights),
+    terms = (
+        at.log_density.sum(),
+        _mean(q, at.log_joint - q.log_resp),
+        _mean(q, q.log_resp - at.posterior.log_resp),
+        _mean(q, at.log_joint),
+        -_mean(q, q.log_resp),
+        _mean(q, at.log_lik),
+        _mean(q, q.log_resp - log_weights),
     )
+    return Decomposition(*torch.stack(terms).tolist())
 
 
-def _mean(q: Responsibilities, term: Tensor) -> float:
+def _mean(q: Responsibilities, term: Tensor) -> Tensor:
     """sum_nk q_nk term_nk, with 0 log 0 = 0."""
-    return float(torch.where(q.resp > 0, q.resp * term, 0.0).sum())
+    return torch.where(q.resp > 0, q.resp * term, 0.0).sum()
 
 
 def maximum(q: Responsibilities, points: Tensor) -> GaussianMixtureParams:

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.algorithms.em import EM, EMInfo, EMState
+from lvmviz.algorithms.em import EM, EMInfo
 from lvmviz.divergences import Decomposition
 from lvmviz.mixtures import GaussianMixtureParams, Responsibilities, log_likelihoods
 from lvmviz.mixtures import responsibilities as posterior
@@ -87,11 +87,15 @@ def _pairs(sizes: np.ndarray) -> float:
 
 def _distinct_q(trace: Trace) -> tuple[np.ndarray, list[GaussianMixtureParams]]:
     """Which q each snapshot has (T,), and the thetas they were made from: an M-step leaves q alone."""
+    return _distinct([snapshot.state.theta_q for snapshot in trace])
+
+
+def _distinct(thetas: Sequence[GaussianMixtureParams]) -> tuple[np.ndarray, list[GaussianMixtureParams]]:
+    """Which of the different thetas each one is (T,), and these, in order."""
     which, made = [], []
-    for snapshot in trace:
-        state: EMState = snapshot.state
-        if not made or not all(map(torch.equal, made[-1], state.theta_q)):
-            made.append(state.theta_q)
+    for theta in thetas:
+        if not made or not all(map(torch.equal, made[-1], theta)):
+            made.append(theta)
         which.append(len(made) - 1)
     return np.array(which), made
 
@@ -195,33 +199,56 @@ def bound_curve(trace: Trace, component: int, axis: int, width: float = 0.5, cou
     at = means(trace)[:, component, axis]
     margin = width * (float(points[:, axis].std(correction=0)) or 1.0)
     grid = np.linspace(at.min() - margin, at.max() + margin, count)
-    which, made = _distinct_q(trace)
+    (theta_of, thetas), (q_of, made) = _distinct(_thetas(trace)), _distinct_q(trace)
+    lines = [_Line.of(theta, points, component, axis) for theta in thetas]
+    # q alone moves in an E-step: the curve is that of the snapshot before
+    curves = np.stack([line.curve(grid) for line in lines])
     qs = [posterior(_on_cpu(theta), points) for theta in made]
-    rows = [
-        _varied(theta, qs[i], points, component, axis, torch.from_numpy(np.append(grid, now) - now))
-        for theta, i, now in zip(_thetas(trace), which, at, strict=True)
-    ]
-    curve, bound = (np.stack(side) for side in zip(*rows, strict=True))
-    return BoundCurve(grid, curve[:, :-1], bound[:, :-1], at, curve[:, -1], bound[:, -1])
+    bounds = np.stack([lines[i].bound(qs[j], grid) for i, j in zip(theta_of, q_of, strict=True)])
+    curves = curves[theta_of]
+    return BoundCurve(grid, curves[:, :-1], bounds[:, :-1], at, curves[:, -1], bounds[:, -1])
 
 
-def _varied(
-    theta: GaussianMixtureParams, q: Responsibilities, points: Tensor, k: int, axis: int, moved: Tensor
-) -> tuple[np.ndarray, np.ndarray]:
-    """Log-likelihood and ELBO per point when one coordinate of mean k moves by `moved` (G,).
+class _Line(NamedTuple):
+    """log p(x_n, z_n) along a line in theta: one coordinate t of the mean of component k.
 
     log N(x | mu + d e, Sigma) = log N(x | mu, Sigma) + d e'P(x - mu) - d^2 P_ee / 2 with P = inverse Sigma,
     so only one log-sum-exp of two terms a point and step is needed.
     """
-    log_joint = log_likelihoods(theta, points) + theta.weights.log()  # (N, K)
-    precision = torch.cholesky_inverse(torch.linalg.cholesky(theta.covariances[k]))[axis]  # (D,)
-    slope = (points - theta.means[k]) @ precision  # (N,)
-    change = slope[:, None] * moved - 0.5 * precision[axis] * moved.square()  # (N, G)
-    others = torch.cat([log_joint[:, :k], log_joint[:, k + 1 :]], 1).logsumexp(1)  # (N,), -inf when K = 1
-    curve = torch.logaddexp(others[:, None], log_joint[:, k : k + 1] + change).mean(0)
-    here = torch.where(q.resp > 0, q.resp * (log_joint - q.log_resp), 0.0).sum(1).mean()
-    bound = here + (q.resp[:, k : k + 1] * change).mean(0)
-    return curve.numpy(), bound.numpy()
+
+    k: int
+    now: float  # where t is
+    log_joint: Tensor  # (N, K) there
+    slope: Tensor  # (N,) e'P(x_n - mu)
+    curvature: Tensor  # () P_ee
+
+    @classmethod
+    def of(cls, theta: GaussianMixtureParams, points: Tensor, k: int, axis: int) -> _Line:
+        log_joint = log_likelihoods(theta, points) + theta.weights.log()
+        precision = torch.cholesky_inverse(torch.linalg.cholesky(theta.covariances[k]))[axis]  # (D,)
+        slope = (points - theta.means[k]) @ precision
+        return cls(k, float(theta.means[k, axis]), log_joint, slope, precision[axis])
+
+    def curve(self, grid: np.ndarray) -> np.ndarray:
+        """The log-likelihood per point at every t of the grid, and last where t is, (G + 1,)."""
+        here, rest = self.log_joint[:, self.k], torch.arange(self.log_joint.shape[1]) != self.k
+        others = self.log_joint[:, rest].logsumexp(1)  # -inf when K = 1
+        return torch.logaddexp(others[:, None], here[:, None] + self._change(grid)).mean(0).numpy()
+
+    def bound(self, q: Responsibilities, grid: np.ndarray) -> np.ndarray:
+        """The ELBO per point under q, likewise: a parabola, as its quadratic terms are all alike."""
+        here = torch.where(q.resp > 0, q.resp * (self.log_joint - q.log_resp), 0.0).sum(1).mean()
+        mine, moved = q.resp[:, self.k], self._moved(grid)
+        return (
+            here + (mine * self.slope).mean() * moved - 0.5 * mine.mean() * self.curvature * moved**2
+        ).numpy()
+
+    def _moved(self, grid: np.ndarray) -> Tensor:
+        return torch.from_numpy(np.append(grid - self.now, 0.0))
+
+    def _change(self, grid: np.ndarray) -> Tensor:
+        moved = self._moved(grid)
+        return self.slope[:, None] * moved - 0.5 * self.curvature * moved**2  # (N, G + 1)
 
 
 # ---- one snapshot ----

@@ -10,10 +10,21 @@ import pytest
 ROOT = Path(__file__).parents[1]
 SOURCES = sorted([*(ROOT / "lvmviz").rglob("*.py"), *(ROOT / "pages").glob("*.py"), *ROOT.glob("app.py")])
 
-# From left to right: an import may only point left, or stay in its own room. A module that is not named here is a choice.
+# From left to right: an import may only point left, or stay in its own room.
+# A module of the package that ROOMS does not name is a choice.
 ORDER = ["core", "choices", "algorithms", "runs", "summaries", "figures", "ui", "pages"]
-ROOMS = {"core": "core", "algorithms": "algorithms", "runs": "runs", "sklearn_api": "runs", "summaries": "summaries"}
-ROOMS |= {"figures": "figures", "ui": "ui", "": "runs"}  # "" is the package itself, which names everything public
+ROOMS = {
+    "core": "core",
+    "algorithms": "algorithms",
+    "runs": "runs",
+    "sklearn_api": "runs",
+    "summaries": "summaries",
+}
+ROOMS |= {
+    "figures": "figures",
+    "ui": "ui",
+    "": "runs",
+}  # "" is the package itself, which names everything public
 HOMES = {  # which rooms may import it
     "torch": ORDER[: ORDER.index("figures")],
     "plotly": ["figures", "ui"],
@@ -96,11 +107,17 @@ def _dangers(node: ast.AST) -> Iterator[str]:
     if isinstance(node, ast.Name) and node.id in NO_CALLS:
         yield f"uses {node.id}"
     if isinstance(node, ast.Attribute):
-        if isinstance(node.value, ast.Name) and node.value.id in ("builtins", "pd", "pandas") and node.attr in NO_CALLS:
+        if (
+            isinstance(node.value, ast.Name)
+            and node.value.id in ("builtins", "pd", "pandas")
+            and node.attr in NO_CALLS
+        ):
             yield f"uses {node.value.id}.{node.attr}"
         if node.attr in ("read_pickle", "to_pickle"):
             yield f"uses {node.attr}"
-    if isinstance(node, ast.keyword) and not (isinstance(node.value, ast.Constant) and node.value.value is False):
+    if isinstance(node, ast.keyword) and not (
+        isinstance(node.value, ast.Constant) and node.value.value is False
+    ):
         if node.arg == "allow_pickle":
             yield "allows pickle"
     if isinstance(node, ast.keyword) and node.arg == "weights_only":
@@ -156,8 +173,15 @@ BAD = {
         "import importlib\nimportlib.import_module('lvmviz.datasets')",
         "try:\n    import lvmviz.algorithms.em as em\nexcept ImportError:\n    em = None",
     ],
-    "lvmviz.datasets": ["from lvmviz.algorithms.em import EM", "import lvmviz.runs.job", "import plotly.express"],
-    "lvmviz.targets": ["from lvmviz.algorithms import em", "import streamlit as st"],  # a room nobody has built yet
+    "lvmviz.datasets": [
+        "from lvmviz.algorithms.em import EM",
+        "import lvmviz.runs.job",
+        "import plotly.express",
+    ],
+    "lvmviz.targets": [
+        "from lvmviz.algorithms import em",
+        "import streamlit as st",
+    ],  # a room nobody has built yet
     "lvmviz.algorithms.em": [
         "from lvmviz.runs.job import Job",
         "from lvmviz import runs",
@@ -166,10 +190,24 @@ BAD = {
         "from lvmviz import summaries",
         "if TYPE_CHECKING:\n    from lvmviz.runs.job import Job",
     ],
-    "lvmviz.runs.execute": ["from lvmviz.summaries import ellipses", "import streamlit", "from plotly import io"],
+    "lvmviz.runs.execute": [
+        "from lvmviz.summaries import ellipses",
+        "import streamlit",
+        "from plotly import io",
+    ],
     "lvmviz.summaries": ["import plotly", "from lvmviz.figures.film import Film"],
-    "lvmviz.figures.film": ["import torch", "from torch import Tensor", "import streamlit", "from lvmviz.ui import plot"],
-    "lvmviz.ui.plot": ["import torch.nn", "import app", "from pages import em", "import importlib as i\ni.import_module('torch')"],
+    "lvmviz.figures.film": [
+        "import torch",
+        "from torch import Tensor",
+        "import streamlit",
+        "from lvmviz.ui import plot",
+    ],
+    "lvmviz.ui.plot": [
+        "import torch.nn",
+        "import app",
+        "from pages import em",
+        "import importlib as i\ni.import_module('torch')",
+    ],
     "pages.01_em": ["import torch", "import plotly.graph_objects as go", "from plotly import express"],
     "app": ["import torch", "import plotly"],
     "lvmviz.runs.store": [
@@ -194,12 +232,18 @@ GOOD = {
     "lvmviz": ["from lvmviz.algorithms.em import EM\nfrom lvmviz.runs.job import Job"],
     "lvmviz.datasets": ["from lvmviz import own_data\nfrom lvmviz.core import knob\nimport numpy, torch"],
     "lvmviz.algorithms.em": ["from lvmviz.mixtures import maximum\nfrom . import gradients\nimport torch"],
-    "lvmviz.algorithms.vae": ["model.eval()\nimport re\nre.compile('a')\ntorch.load(path, weights_only=True)"],
+    "lvmviz.algorithms.vae": [
+        "model.eval()\nimport re\nre.compile('a')\ntorch.load(path, weights_only=True)"
+    ],
     "lvmviz.runs.job": ["from lvmviz import __version__", "import lvmviz"],
     "lvmviz.summaries": ["from lvmviz import EM\nfrom lvmviz.runs.job import Trace\nimport torch"],
     "lvmviz.figures.film": ["from lvmviz import summaries\nimport plotly\nimport torchless"],
-    "lvmviz.ui.plot": ["import streamlit as st\nimport plotly\nfrom lvmviz.figures import film\nfrom lvmviz.runs import job"],
-    "pages.01_em": ["import streamlit as st\nimport lvmviz\nfrom lvmviz.ui import plot\nfrom lvmviz import EM"],
+    "lvmviz.ui.plot": [
+        "import streamlit as st\nimport plotly\nfrom lvmviz.figures import film\nfrom lvmviz.runs import job"
+    ],
+    "pages.01_em": [
+        "import streamlit as st\nimport lvmviz\nfrom lvmviz.ui import plot\nfrom lvmviz import EM"
+    ],
     "app": ["import streamlit\nfrom lvmviz.ui.plot import plot"],
     "lvmviz.runs.store": ["np.load(path, allow_pickle=False)", "evaluate('x')", "'eval(1)'  # import pickle"],
 }

@@ -13,7 +13,8 @@ from lvmviz.core import Choice, best_device, fold_in, generator, real
 
 words = st.integers(0, 2**64 - 1)
 
-# Published first outputs of SplitMix64: of Vigna's splitmix64.c for 1234567 (Rosetta Code), of java.util.SplittableRandom for 0.
+# Published first outputs of SplitMix64: for 1234567 of Vigna's splitmix64.c (Rosetta Code), for 0 of Java's
+# SplittableRandom.
 PUBLISHED = {
     1234567: [
         6457827717110365317,

@@ -30,7 +30,9 @@ def test_tables_are_whole(data):
     assert np.isfinite(table.points).all()
     assert table.points.shape[1] == len(table.columns) == len(set(table.columns)) >= 1
     assert all(isinstance(name, str) and name.strip() for name in table.columns)
-    assert np.linalg.matrix_rank(np.cov(table.points.T)) == table.points.shape[1]  # a Gaussian fits without a floor
+    assert (
+        np.linalg.matrix_rank(np.cov(table.points.T)) == table.points.shape[1]
+    )  # a Gaussian fits without a floor
     assert len(np.unique(table.points, axis=0)) >= 20  # enough points for every K
 
 
@@ -113,7 +115,9 @@ def test_wine_is_scikit_learns(name):
 
 def test_the_default_wine_has_two_columns():
     bunch, table = sklearn.datasets.load_wine(), Wine().table()
-    np.testing.assert_array_equal(table.points, np.stack([column(bunch, "flavanoids"), column(bunch, "color_intensity")], 1))
+    np.testing.assert_array_equal(
+        table.points, np.stack([column(bunch, "flavanoids"), column(bunch, "color_intensity")], 1)
+    )
 
 
 @pytest.mark.parametrize("components", [1, 2, 20])
@@ -181,7 +185,10 @@ def test_blobs_are_round(clusters, spread):
 
 def test_blobs_lie_anywhere_in_the_square():
     centres = np.concatenate(
-        [[t.points[t.labels == k].mean(0) for k in range(4)] for t in (Blobs(spread=0.1, seed=s).table() for s in range(100))]
+        [
+            [t.points[t.labels == k].mean(0) for k in range(4)]
+            for t in (Blobs(spread=0.1, seed=s).table() for s in range(100))
+        ]
     )
     assert np.abs(centres.mean(0)).max() < 5 * 12 / math.sqrt(12 * 400)
     assert 0.95 * 6 < np.abs(centres).max() < 6.1
@@ -224,7 +231,9 @@ def test_moons_lie_on_their_half_circles():
 
 def test_an_own_table_comes_back():
     rng = np.random.default_rng(0)
-    table = Table(rng.standard_normal((30, 3)), ("a", "b", "c"), np.arange(30) % 2, ("no", "yes"), ("a note",))
+    table = Table(
+        rng.standard_normal((30, 3)), ("a", "b", "c"), np.arange(30) % 2, ("no", "yes"), ("a note",)
+    )
     digest = own_data.put(table)
     whole = Stored(digest=digest).table()
     np.testing.assert_array_equal(whole.points, table.points)

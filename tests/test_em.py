@@ -10,13 +10,32 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
-from lvmviz import EM, Added, Blobs, ByHand, CrossedEllipses, Dataset, Digits, Floor, Iris, Job, KMeansPlusPlus, Moons
-from lvmviz import RandomPoints, Regularizer, Start, ThreeInARow, Trace, Wine, run
+from lvmviz import (
+    EM,
+    Added,
+    Blobs,
+    ByHand,
+    CrossedEllipses,
+    Dataset,
+    Digits,
+    Floor,
+    Iris,
+    Job,
+    KMeansPlusPlus,
+    Moons,
+    RandomPoints,
+    Regularizer,
+    Start,
+    ThreeInARow,
+    Trace,
+    Wine,
+    run,
+)
 from lvmviz.algorithms.em import EMInfo
 from lvmviz.core import fold_in
 from lvmviz.datasets import WINE
@@ -24,6 +43,7 @@ from lvmviz.mixtures import log_density, responsibilities
 from lvmviz.tables import Table
 
 GOLDEN = Path(__file__).parent / "golden"
+EPS = float(np.finfo(np.float64).eps)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -122,7 +142,13 @@ def assert_monotone(trace: Trace) -> None:
     assert (np.diff(elbo) >= -1e-10 * np.abs(elbo[:-1])).all()  # both halves lift it
 
 
-@given(small_data, st.integers(0, 10**6), st.integers(1, 6), st.sampled_from([0.0, 1e-6, 1e-4, 1e-2, 0.1]), st.booleans())
+@given(
+    small_data,
+    st.integers(0, 10**6),
+    st.integers(1, 6),
+    st.sampled_from([0.0, 1e-6, 1e-4, 1e-2, 0.1]),
+    st.booleans(),
+)
 def test_a_floor_keeps_em_monotone(name, seed, count, amount, far):
     start = KMeansPlusPlus() if far else RandomPoints()
     trace = trace_of(DATA[name], 60, seed, components=count, regularizer=Floor(amount=amount), start=start)
@@ -132,7 +158,7 @@ def test_a_floor_keeps_em_monotone(name, seed, count, amount, far):
 @given(st.integers(0, 10**6), st.floats(0, 0.1))
 def test_a_floor_keeps_em_monotone_where_it_holds_most(seed, amount):
     """Few points and many components: the floor works at every step."""
-    trace = trace_of(data(twenty_points()), 60, seed, components=5, regularizer=Floor(amount=amount))
+    trace = trace_of(data(twenty_points()), 40, seed, components=5, regularizer=Floor(amount=amount))
     assert_monotone(trace)
 
 
@@ -171,7 +197,9 @@ def test_at_the_start_q_knows_nothing(name):
     assert info.kl > 1e-3
     assert torch.equal(state.theta.weights, torch.full((4,), 0.25, dtype=torch.float64))
     for covariance in state.theta.covariances.numpy():
-        np.testing.assert_allclose(covariance, np.cov(points.T, bias=True).reshape(covariance.shape), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(
+            covariance, np.cov(points.T, bias=True).reshape(covariance.shape), rtol=1e-12, atol=1e-12
+        )
     rows = {tuple(row) for row in points.tolist()}
     assert all(tuple(mean) in rows for mean in state.theta.means.tolist())
 
@@ -182,7 +210,9 @@ def test_the_numbers_are_those_of_the_state():
     points = DATA["blobs"].table().points
     before = None
     for step, state, info in run(Job(em, steps=9)):
-        assert info.log_lik == pytest.approx(float(log_density(state.theta, torch.tensor(points)).sum()), rel=1e-12)
+        assert info.log_lik == pytest.approx(
+            float(log_density(state.theta, torch.tensor(points)).sum()), rel=1e-12
+        )
         assert float(state.log_lik) == info.log_lik
         resp = responsibilities(state.theta_q, torch.tensor(points)).resp.numpy()
         np.testing.assert_array_equal(em.q(state).resp.numpy(), resp)
@@ -199,7 +229,9 @@ def test_the_numbers_are_those_of_the_state():
 
 def test_the_gradient_is_0_where_em_ends():
     source = centred(Blobs(points=200, clusters=3, spread=0.5, seed=1))
-    trace = trace_of(source, 3000, 1, components=3, regularizer=Floor(amount=0), tolerance=1e-15, start=KMeansPlusPlus())
+    trace = trace_of(
+        source, 3000, 1, components=3, regularizer=Floor(amount=0), tolerance=1e-15, start=KMeansPlusPlus()
+    )
     assert len(trace) < 2000 and trace[-1].info.collapsed == 0
     theta = trace[-1].state.theta
     parts = theta.weights.log(), theta.means, torch.linalg.cholesky(theta.covariances)
@@ -213,7 +245,10 @@ def test_the_gradient_is_0_where_em_ends():
     gradients = torch.autograd.grad(value, coordinates)
     assert max(float(gradient.abs().max()) for gradient in gradients) < 1e-4
     far = torch.autograd.grad(
-        torch.distributions.MultivariateNormal(means, scale_tril=roots).log_prob(torch.zeros(2).double()).sum(), means
+        torch.distributions.MultivariateNormal(means, scale_tril=roots)
+        .log_prob(torch.zeros(2).double())
+        .sum(),
+        means,
     )
     assert float(far[0].abs().max()) > 0.1  # a gradient that can be other than 0
 
@@ -236,9 +271,7 @@ def clicked(points: np.ndarray) -> ByHand:
 def test_another_order_of_the_start_is_another_order_of_the_end(name):
     points = DATA[name].table().points
     centres, order = points[[3, 70, 90, 120]], [2, 0, 3, 1]
-    ends = [
-        trace_of(DATA[name], 41, components=4, start=clicked(c))[-1] for c in (centres, centres[order])
-    ]
+    ends = [trace_of(DATA[name], 41, components=4, start=clicked(c))[-1] for c in (centres, centres[order])]
     one, two = (end.state.theta for end in ends)
     assert ends[0].info.log_lik == pytest.approx(ends[1].info.log_lik, rel=1e-10)
     for a, b in zip(one, two, strict=True):
@@ -261,7 +294,10 @@ def test_other_units_are_the_same_model(name):
     np.testing.assert_allclose(other.column("log_lik") + shift, plain.column("log_lik"), rtol=1e-8)
     np.testing.assert_allclose(other.column("kl"), plain.column("kl"), rtol=1e-6, atol=1e-7)
     np.testing.assert_allclose(
-        other[-1].state.theta.covariances.numpy(), turn @ plain[-1].state.theta.covariances.numpy() @ turn.T, rtol=1e-6, atol=1e-8
+        other[-1].state.theta.covariances.numpy(),
+        turn @ plain[-1].state.theta.covariances.numpy() @ turn.T,
+        rtol=1e-6,
+        atol=1e-8,
     )
 
 
@@ -297,10 +333,13 @@ def test_one_component_is_the_mean_and_covariance():
 
 def assert_told(trace: Trace) -> None:
     """Finite numbers all along; a collapse ends the trace and keeps the last theta that had a density."""
+    reach = np.abs(trace.job.algorithm.data.table().points).max(0)
     for _, state, info in trace:
         assert all(math.isfinite(number) for number in info if not isinstance(number, str))
         assert all(bool(part.isfinite().all()) for part in (*state.theta, *state.theta_q))
         assert bool((torch.linalg.cholesky_ex(state.theta.covariances).info == 0).all())
+        widths = state.theta.covariances.diagonal(dim1=1, dim2=2).sqrt().numpy()
+        assert (widths > 10 * EPS * reach).all(), "narrower than the rounding of the points themselves"
     assert all(info.collapsed == 0 for _, _, info in trace[:-1])
     last, components = trace[-1], len(trace[-1].state.theta.weights)
     if last.info.collapsed:
@@ -354,6 +393,7 @@ def test_what_collapses_is_what_numpy_says(collapses):
                 outer = sum(r * np.outer(x - mean, x - mean) for r, x in zip(resp[:, k], points, strict=True))
                 anew.append(outer / resp[:, k].sum())
             shares, told = thinnest(np.array(anew)), trace[-1].info.collapsed - 1
+            shares = np.where(np.trace(anew, axis1=1, axis2=2) < 1e-24, 0.0, shares)  # onto one point
             assert shares[told] < 1e-12
             assert (shares[:told] > 1e-14).all()
             checked += 1
@@ -369,15 +409,16 @@ def thinnest(covariances: np.ndarray) -> np.ndarray:
 
 def test_a_floor_prevents_every_collapse():
     source = data(twenty_points())
-    for seed in range(60):
-        trace = trace_of(source, 200, seed, components=5, regularizer=Floor(amount=1e-3))
+    for seed in range(30):
+        trace = trace_of(source, 120, seed, components=5, regularizer=Floor(amount=1e-3))
         assert_told(trace)
         assert trace[-1].info.collapsed == 0
-        assert all(float(torch.linalg.eigvalsh(s.state.theta.covariances).min()) > 1e-3 * (1 - 1e-9) for s in trace)
+        assert all(
+            float(torch.linalg.eigvalsh(s.state.theta.covariances).min()) > 1e-3 * (1 - 1e-9) for s in trace
+        )
 
 
 @given(st.integers(0, 10**6), st.integers(1, 3), st.integers(2, 8), st.integers(-8, 8), st.booleans())
-@settings(max_examples=60)
 def test_a_collapse_never_raises(seed, width, count, decade, far):
     """Any scale, any width, barely enough points."""
     points = 10.0**decade * np.random.default_rng(seed).standard_normal((count + width + 3, width))
@@ -385,14 +426,29 @@ def test_a_collapse_never_raises(seed, width, count, decade, far):
     assert_told(trace_of(data(points), 120, seed, components=count, regularizer=Floor(amount=0), start=start))
 
 
-def test_two_points_each_on_its_own_component():
-    """One component each: it collapses in the first M-steps, and says which."""
-    trace = trace_of(data([[0.0], [1.0]]), 200, components=2, regularizer=Floor(amount=0))
+@pytest.mark.parametrize("points", [[0.0, 1.0], [0.3, 1.7], [-5.1, 100.3], [0.3, 1.7, 1.8], [1e-9, 3e-9]])
+def test_one_point_to_itself(points):
+    """In one dimension too, where rounding leaves a variance of 1e-31 that has a square root."""
+    rows = [[point] for point in points]
+    trace = trace_of(data(rows), 200, components=2, regularizer=Floor(amount=0))
     assert_told(trace)
-    assert trace[-1].info.collapsed == 1
+    assert trace[-1].info.collapsed > 0
+
+
+def test_two_points_on_a_floor():
     floored = trace_of(data([[0.0], [1.0]]), 200, components=2, regularizer=Floor(amount=1e-4))
     density = math.log(0.5) - 0.5 * math.log(2 * math.pi * 1e-4)
     assert floored[-1].info.log_lik == pytest.approx(2 * density, rel=1e-9)
+
+
+def test_collapses_in_one_dimension_are_told():
+    told = 0
+    for seed in range(20):
+        points = np.random.default_rng(seed).standard_normal((20, 1))
+        trace = trace_of(data(points), 200, seed, components=5, regularizer=Floor(amount=0))
+        assert_told(trace)
+        told += trace[-1].info.collapsed > 0
+    assert told >= 3
 
 
 def test_a_collapsed_state_is_finished():
@@ -447,12 +503,16 @@ def test_regularizers_leave_their_argument_alone(cls):
 
 @pytest.mark.parametrize("start", [RandomPoints(), KMeansPlusPlus(), ByHand(), ByHand(centres=((0.0, 0.0),))])
 def test_fewer_points_than_components(start):
-    with pytest.raises(ValueError, match="3 points cannot start 4 components: use at most 3 components, or more points"):
+    with pytest.raises(
+        ValueError, match="3 points cannot start 4 components: use at most 3 components, or more points"
+    ):
         EM(data=data([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), components=4, start=start).init(0)
 
 
 def test_as_many_points_as_components():
-    trace = trace_of(data([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), 50, components=3, regularizer=Floor(amount=1e-3))
+    trace = trace_of(
+        data([[0.0, 1.0], [1.0, 0.0], [2.0, 2.0]]), 50, components=3, regularizer=Floor(amount=1e-3)
+    )
     assert_told(trace)
     assert trace[-1].info.collapsed == 0
 
@@ -491,14 +551,18 @@ def test_any_line_is_refused(angle, offset, seed):
 def test_all_points_the_same():
     """Closed form: every component is the floor round the point."""
     for start in (RandomPoints(), KMeansPlusPlus()):
-        trace = trace_of(data([[2.0, -1.0]] * 9), 20, components=3, regularizer=Floor(amount=1e-4), start=start)
+        trace = trace_of(
+            data([[2.0, -1.0]] * 9), 20, components=3, regularizer=Floor(amount=1e-4), start=start
+        )
         assert trace[-1].info.log_lik == pytest.approx(-9 * math.log(2 * math.pi * 1e-4), rel=1e-12)
 
 
 def test_duplicates_among_the_points():
     points = np.repeat([[0.0, 0.0], [5.0, 1.0], [0.0, 6.0]], [10, 7, 3], axis=0)
     for seed in range(5):
-        trace = trace_of(data(points), 60, seed, components=3, regularizer=Floor(amount=1e-4), start=KMeansPlusPlus())
+        trace = trace_of(
+            data(points), 60, seed, components=3, regularizer=Floor(amount=1e-4), start=KMeansPlusPlus()
+        )
         theta = trace[-1].state.theta
         by_weight = theta.weights.argsort(descending=True)
         np.testing.assert_allclose(theta.weights[by_weight].numpy(), [0.5, 0.35, 0.15], atol=1e-9)
@@ -511,17 +575,22 @@ def test_numbers_near_the_ends_of_float64(scale):
     settings = {"components": 3, "regularizer": Floor(amount=0), "tolerance": 0}
     plain = trace_of(DATA["iris"], 20, start=clicked(points[[3, 70, 140]]), **settings)
     far = trace_of(data(scale * points), 20, start=clicked(scale * points[[3, 70, 140]]), **settings)
-    np.testing.assert_allclose(far.column("log_lik") + 300 * math.log(scale), plain.column("log_lik"), rtol=1e-8)
+    np.testing.assert_allclose(
+        far.column("log_lik") + 300 * math.log(scale), plain.column("log_lik"), rtol=1e-8
+    )
     for start in (RandomPoints(), KMeansPlusPlus()):
-        assert_told(trace_of(data(scale * points), 20, start=start, components=3, regularizer=Floor(amount=0)))
+        assert_told(
+            trace_of(data(scale * points), 20, start=start, components=3, regularizer=Floor(amount=0))
+        )
 
 
 def test_most_starts_stay_in_a_poor_optimum():
-    """As the docstring of ThreeInARow says: of 40 random starts fewer than half find the best."""
-    ends = [trace_of(ThreeInARow(), 600, seed, components=3, tolerance=1e-7)[-1] for seed in range(40)]
+    """As the docstring of ThreeInARow says: of 20 random starts fewer than half find the best."""
+    source = ThreeInARow()
+    ends = [trace_of(source, 400, seed, components=3, tolerance=1e-5)[-1] for seed in range(20)]
     best = max(ends, key=lambda end: end.info.log_lik)
     found = sum(end.info.log_lik > best.info.log_lik - 1 for end in ends)
-    assert 3 <= found < 20
+    assert 2 <= found < 10
     means = best.state.theta.means[best.state.theta.means[:, 0].argsort()]
     np.testing.assert_allclose(means.numpy(), [[-6, 0], [-4, 0], [6, 0]], atol=0.3)
 
@@ -580,7 +649,9 @@ def test_kmeans_plus_plus_draws_by_squared_distance(count):
             if place not in chosen
         }
     points = torch.tensor(places, dtype=torch.float64)[:, None]
-    drawn = [tuple(KMeansPlusPlus().means(fold_in(k, 1), points, count).ravel().tolist()) for k in range(4000)]
+    drawn = [
+        tuple(KMeansPlusPlus().means(fold_in(k, 1), points, count).ravel().tolist()) for k in range(4000)
+    ]
     assert set(drawn) <= set(truth) and sum(truth.values()) == pytest.approx(1.0)
     common = [sequence for sequence in truth if truth[sequence] * 4000 >= 5]
     seen = [drawn.count(sequence) for sequence in common]

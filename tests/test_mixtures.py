@@ -232,7 +232,11 @@ def test_the_posterior_closes_the_gap_and_nothing_else_does(case):
 def test_q_only_moves_what_depends_on_q(case):
     theta, points, q = case
     one, two = decompose(theta, q, points), decompose(theta, responsibilities(theta, points), points)
-    assert one.log_evidence == two.log_evidence == pytest.approx(float(log_density(theta, points).sum()), rel=1e-14)
+    assert (
+        one.log_evidence
+        == two.log_evidence
+        == pytest.approx(float(log_density(theta, points).sum()), rel=1e-14)
+    )
 
 
 def test_per_datum():
@@ -266,10 +270,14 @@ def test_densities_and_responsibilities_of_scikit_learn(width):
     theta, points = make_theta(rng, 4, width), 3 * rng.standard_normal((50, width))
     model = GaussianMixture(4)
     model.weights_, model.means_, model.covariances_ = (part.numpy() for part in theta)
-    model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(theta.covariances.numpy())).transpose(0, 2, 1)
+    model.precisions_cholesky_ = np.linalg.inv(np.linalg.cholesky(theta.covariances.numpy())).transpose(
+        0, 2, 1
+    )
     there = torch.tensor(points)
     np.testing.assert_allclose(log_density(theta, there).numpy(), model.score_samples(points), rtol=1e-12)
-    np.testing.assert_allclose(responsibilities(theta, there).resp.numpy(), model.predict_proba(points), atol=1e-12)
+    np.testing.assert_allclose(
+        responsibilities(theta, there).resp.numpy(), model.predict_proba(points), atol=1e-12
+    )
 
 
 @given(mixtures())
@@ -280,6 +288,35 @@ def test_the_m_step_of_scikit_learn(case):
     np.testing.assert_allclose(found.weights.numpy(), counts / counts.sum(), rtol=1e-12)
     np.testing.assert_allclose(found.means.numpy(), means, rtol=1e-12, atol=1e-13 * scale)
     np.testing.assert_allclose(found.covariances.numpy(), covs, rtol=1e-10, atol=1e-13 * scale**2)
+
+
+# ---- nothing stale ----
+
+
+@given(mixtures())
+def test_a_change_in_place_is_seen(case):
+    theta, points, q = case
+    before = decompose(theta, q, points).log_evidence, responsibilities(theta, points).resp.clone()
+    theta.means.add_(3 * points.abs().max())
+    fresh = GaussianMixtureParams(*(part.clone() for part in theta))
+    assert decompose(theta, q, points) == decompose(fresh, q, points.clone())
+    theta.means.sub_(3 * points.abs().max())
+    points.mul_(1.5)
+    assert torch.equal(
+        log_density(theta, points), log_density(fresh._replace(means=theta.means.clone()), points.clone())
+    )
+    points.div_(1.5)
+    assert decompose(theta, q, points).log_evidence == pytest.approx(before[0], rel=1e-6)
+
+
+def test_gradients_can_be_asked_for_again_and_after_no_grad():
+    points, means = f64(PLAIN_2), THETA_2.means.clone().requires_grad_()
+    theta = THETA_2._replace(means=means)
+    with torch.no_grad():
+        assert not log_density(theta, points).requires_grad
+    gradients = [torch.autograd.grad(log_density(theta, points).sum(), means)[0] for _ in range(2)]
+    assert torch.equal(*gradients) and float(gradients[0].abs().max()) > 0.1
+    assert not log_density(THETA_2, points).requires_grad
 
 
 # ---- the maximum ----
@@ -302,7 +339,13 @@ def test_the_gradient_is_0_at_the_maximum(count, width):
     value = expected_joint(*coordinates, q, points)
     assert value.item() == pytest.approx(decompose(theta, q, points).joint, rel=1e-12)
     gradients = torch.autograd.grad(value, coordinates)
-    assert max(float(gradient.tril().abs().max()) if gradient.ndim == 3 else float(gradient.abs().max()) for gradient in gradients) < 1e-10 * 60
+    assert (
+        max(
+            float(gradient.tril().abs().max()) if gradient.ndim == 3 else float(gradient.abs().max())
+            for gradient in gradients
+        )
+        < 1e-10 * 60
+    )
     for _ in range(20):  # and it is a maximum: every step aside is a step down
         aside = [part + 0.01 * torch.tensor(rng.standard_normal(part.shape)) for part in parts]
         assert expected_joint(aside[0], aside[1], aside[2].tril(), q, points) < value
@@ -312,9 +355,14 @@ def test_the_gradient_is_0_at_the_maximum(count, width):
 def test_no_other_theta_explains_more(case, seed):
     _, points, q = case
     best = maximum(q, points)
-    if bool(not_positive_definite(best.covariances).any()) or float(torch.linalg.cond(best.covariances).max()) > 1e8:
+    if (
+        bool(not_positive_definite(best.covariances).any())
+        or float(torch.linalg.cond(best.covariances).max()) > 1e8
+    ):
         return  # too few points: there is no maximum
-    other = make_theta(np.random.default_rng(seed), len(best.weights), points.shape[1], float(points.abs().max()))
+    other = make_theta(
+        np.random.default_rng(seed), len(best.weights), points.shape[1], float(points.abs().max())
+    )
     ours, theirs = decompose(best, q, points).joint, decompose(other, q, points).joint
     assert theirs <= ours + 1e-9 * abs(ours)
 
@@ -380,8 +428,9 @@ def test_the_error_names_the_component_and_the_remedy(name):
 def test_rounding_is_no_width(seed, width, decade):
     """As many points as dimensions span no volume, whatever their Cholesky factor says after rounding."""
     rng = np.random.default_rng(seed)
-    points = f64(10.0**decade * rng.standard_normal((width, width)))
-    flat = maximum(make_q(rng.dirichlet(np.full(1, 1.0), width)), points).covariances
+    corners = np.linalg.qr(rng.standard_normal((width, width)))[0] * rng.uniform(0.5, 2.0, (width, 1))
+    points = f64(10.0**decade * (corners + rng.standard_normal(width)))
+    flat = maximum(make_q(np.ones((width, 1))), points).covariances
     assert not_positive_definite(flat).tolist() == [True]
 
 

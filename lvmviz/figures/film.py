@@ -30,27 +30,38 @@ class Film:
 
     def values(self, trace: int | None, key: str, rows: list[Any]) -> None:
         """One JSON value a frame."""
-        self._add({"trace": trace, "keys": [key], "list": rows}, len(rows))
+        self._add({"trace": trace, "keys": [key], "list": rows}, rows)
 
     def numbers(self, trace: int | None, key: str, rows: np.ndarray) -> None:
         """One row of numbers (T, n) a frame, sent as float32."""
-        self._add({"trace": trace, "keys": [key], "f32": _pack(rows, "<f4"), "n": rows.shape[1]}, len(rows))
+        self._add({"trace": trace, "keys": [key], "f32": rows, "n": rows.shape[1]}, rows)
 
     def colours(self, trace: int | None, key: str, rows: np.ndarray) -> None:
         """One row of sRGB colours (T, n, 3) uint8 a frame."""
-        self._add({"trace": trace, "keys": [key], "rgb": _pack(rows, "u1"), "n": rows.shape[1]}, len(rows))
+        self._add({"trace": trace, "keys": [key], "rgb": rows, "n": rows.shape[1]}, rows)
 
     def affine(self, trace: int | None, rows: np.ndarray, u: np.ndarray, v: np.ndarray) -> None:
         """One affine map (T, 6) a frame: x = a0 + a1 u + a2 v, y = a3 + a4 u + a5 v of the curve (u, v)."""
         curve = {"u": np.round(u, 6).tolist(), "v": np.round(v, 6).tolist()}
-        self._add(
-            {"trace": trace, "keys": ["x", "y"], "affine": _pack(rows, "<f4"), "n": 6, **curve}, len(rows)
-        )
+        self._add({"trace": trace, "keys": ["x", "y"], "affine": rows, "n": 6, **curve}, rows)
 
-    def _add(self, move: Move, rows: int) -> None:
-        if rows != self.count:
-            raise ValueError(f"a move of {rows} frames does not fit a film of {self.count}")
-        self.moves.append(move)
+    def shares(self, trace: int, key: str, rows: np.ndarray) -> None:
+        """For every frame and point the two largest of its shares q (T, n, K), told as words on hover."""
+        order = np.argsort(-rows, axis=-1, kind="stable")[..., :2]
+        share = np.round(np.take_along_axis(rows, order, -1) * 65535)
+        move = {"trace": trace, "keys": [key], "which": order, "share": share, "n": rows.shape[1]}
+        move["most"] = order.shape[-1]
+        self._add(move, order, share)
+
+    def _add(self, move: Move, *arrays: np.ndarray | list[Any]) -> None:
+        """Keep each row once where neighbouring frames are the same, as an M-step leaves q alone."""
+        counts = {len(rows) for rows in arrays}
+        if counts != {self.count}:
+            raise ValueError(f"a move of {counts} frames does not fit a film of {self.count}")
+        fresh = [0, *(t for t in range(1, self.count) if any(_differ(rows, t) for rows in arrays))]
+        at = np.searchsorted(fresh, np.arange(self.count), side="right") - 1
+        packed = {name: _packed(name, value, fresh) for name, value in move.items()}
+        self.moves.append(packed | ({} if len(fresh) == self.count else {"at": at.tolist()}))
 
     def data(self) -> dict[str, Any]:
         """What the browser gets, as plain JSON."""
@@ -66,22 +77,51 @@ class Film:
         return go.Figure(made)
 
 
-def _pack(rows: np.ndarray, kind: str) -> str:
-    return base64.b64encode(np.ascontiguousarray(rows, dtype=kind).tobytes()).decode("ascii")
+_KINDS = {"f32": "<f4", "affine": "<f4", "rgb": "u1", "which": "u1", "share": "<u2"}
+
+
+def _differ(rows: np.ndarray | list[Any], t: int) -> bool:
+    if isinstance(rows, list):
+        return rows[t] != rows[t - 1]
+    return not np.array_equal(rows[t], rows[t - 1], equal_nan=True)
+
+
+def _packed(name: str, value: Any, fresh: list[int]) -> Any:
+    """The fresh rows of a move, as plain JSON or as base64."""
+    if name == "list":
+        return [value[t] for t in fresh]
+    if name not in _KINDS:
+        return value
+    return base64.b64encode(np.ascontiguousarray(value[fresh], dtype=_KINDS[name]).tobytes()).decode("ascii")
+
+
+def _unpacked(move: Move, name: str, *shape: int) -> np.ndarray:
+    return np.frombuffer(base64.b64decode(move[name]), _KINDS[name]).reshape(-1, *shape)
 
 
 def _row(move: Move, frame: int) -> list[Any]:
-    """The values of one frame, one for each key; bus and frames.js do the same in the browser."""
+    """The values of one frame, one for each key; frames.js does the same in the browser."""
+    frame = move["at"][frame] if "at" in move else frame
     if "list" in move:
         return [move["list"][frame]]
     if "rgb" in move:
-        raw = np.frombuffer(base64.b64decode(move["rgb"]), "u1").reshape(-1, move["n"], 3)[frame]
-        return [[f"rgb({r},{g},{b})" for r, g, b in raw.tolist()]]
+        return [[f"rgb({r},{g},{b})" for r, g, b in _unpacked(move, "rgb", move["n"], 3)[frame].tolist()]]
     if "f32" in move:
-        return [np.frombuffer(base64.b64decode(move["f32"]), "<f4").reshape(-1, move["n"])[frame].tolist()]
-    a = np.frombuffer(base64.b64decode(move["affine"]), "<f4").reshape(-1, 6)[frame].astype(float)
+        return [_unpacked(move, "f32", move["n"])[frame].tolist()]
+    if "share" in move:
+        pairs = (
+            _unpacked(move, name, move["n"], move["most"])[frame].tolist() for name in ("which", "share")
+        )
+        return [[_told(*pair) for pair in zip(*pairs, strict=True)]]
+    a = _unpacked(move, "affine", 6)[frame].astype(float)
     u, v = np.array(move["u"]), np.array(move["v"])
     return [(a[0] + a[1] * u + a[2] * v).tolist(), (a[3] + a[4] * u + a[5] * v).tolist()]
+
+
+def _told(which: list[int], share: list[int]) -> str:
+    """Such as "q(1) = 0.93", a line each; what would round to 0.00 is left out."""
+    pairs = ((k + 1, q / 65535) for k, q in zip(which, share, strict=True))
+    return "".join(f"<br>q({k}) = {q:.2f}" for k, q in pairs if q >= 0.005)
 
 
 def _put(target: Any, key: str, value: Any) -> None:

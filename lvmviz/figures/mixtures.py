@@ -15,7 +15,6 @@ from lvmviz.figures.theme import Tokens, fill
 
 HEIGHT = 318
 MOST_POINTS = 3000
-MOST_HOVERS = 100_000  # points times frames; beyond it the hover says nothing of q, to keep the film small
 _TURN = np.linspace(0.0, 2.0 * np.pi, 73)
 _CIRCLE = np.cos(_TURN), np.sin(_TURN)
 _BELL = np.linspace(-4.0, 4.0, 81), np.exp(-0.5 * np.linspace(-4.0, 4.0, 81) ** 2)
@@ -144,18 +143,23 @@ def _draw_points(
     )
     index = _add(film, trace)
     film.colours(index, "marker.line.color" if rug else "marker.color", mixed)
-    if resp.shape[0] * resp.shape[1] <= MOST_HOVERS:
-        film.values(index, "text", _q_told(resp))
+    film.shares(index, "text", resp)
 
 
-def _dots(first: list[str], colours: Tokens) -> dict[str, Any]:
-    size = float(np.clip(8.5 * (400 / len(first)) ** 0.25, 5.0, 8.5))  # many points hide each other
-    halo = {"width": 1 if size > 6 else 0.5, "color": colours.bg}
-    return {"size": size, "color": first, "line": halo, "opacity": 1}
+def _dots(colour: list[str], colours: Tokens) -> dict[str, Any]:
+    """Round marks with a halo; smaller when there are many, which hide each other."""
+    size = float(np.clip(8.5 * (400 / max(len(colour), 1)) ** 0.25, 5.0, 8.5))
+    return {
+        "size": size,
+        "color": colour,
+        "opacity": 1,
+        "line": {"width": 1 if size > 6 else 0.5, "color": colours.bg},
+    }
 
 
-def _strokes(first: list[str]) -> dict[str, Any]:
-    return {"symbol": "line-ns", "size": 14, "color": first, "line": {"width": 1.5, "color": first}}
+def _strokes(colour: list[str]) -> dict[str, Any]:
+    """The strokes of a rug."""
+    return {"symbol": "line-ns", "size": 14, "opacity": 1, "line": {"width": 1.5, "color": colour}}
 
 
 def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
@@ -166,24 +170,6 @@ def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]
     return [
         f"row {row + 1}" + (f", {name}" if name else "")
         for row, name in zip(rows.tolist(), told, strict=True)
-    ]
-
-
-def _q_told(resp: np.ndarray) -> list[list[str]]:
-    """For every frame and point, q of the two likeliest components; equal frames share one list."""
-    told: list[list[str]] = []
-    for frame in range(len(resp)):
-        same = frame > 0 and np.array_equal(resp[frame], resp[frame - 1])
-        told.append(told[-1] if same else _frame_told(resp[frame]))
-    return told
-
-
-def _frame_told(resp: np.ndarray) -> list[str]:
-    order = np.argsort(-resp, axis=1)[:, :2]
-    share = np.take_along_axis(resp, order, 1)
-    return [
-        "".join(f"<br>q({k + 1}) = {q:.2f}" for k, q in zip(ks, qs, strict=True) if q >= 0.005)
-        for ks, qs in zip(order.tolist(), share.tolist(), strict=True)
     ]
 
 
@@ -287,7 +273,7 @@ def _draw_cut_peaks(film: Film, bells: np.ndarray, top: float, colours: Tokens) 
     texts = [[f"peak {theme.number(h, 1)} ↑" if h > top else "" for h in row] for row in heights.tolist()]
     texts = [["\u2003" * 2 + text if text else "" for text in row] for row in texts]
     font = {"size": 11, "color": colours.muted}
-    y = [0.96 * top] * heights.shape[1]
+    y = [0.87 * top] * heights.shape[1]
     x = bells[..., 0]
     trace = go.Scatter(
         x=x[0].tolist(), y=y, mode="text", text=texts[0], textposition="middle right", textfont=font

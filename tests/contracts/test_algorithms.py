@@ -108,7 +108,9 @@ def test_the_state_given_is_unchanged(algorithm):
 
 @over_algorithms
 def test_the_data_are_unchanged(algorithm):
-    sets = [value for name in knobs(type(algorithm)) if isinstance(value := getattr(algorithm, name), Dataset)]
+    sets = [
+        value for name in knobs(type(algorithm)) if isinstance(value := getattr(algorithm, name), Dataset)
+    ]
     before = [data.table().points.tobytes() for data in sets]
     run(Job(algorithm, steps=STEPS))
     assert [data.table().points.tobytes() for data in sets] == before

@@ -8,8 +8,8 @@ function floats(base64) {
   return new Float32Array(bytes(base64).buffer);
 }
 
-/** A function of t that gives the values of a move, one for each of its keys. */
-function reader(move) {
+/** A function of a row's number that gives the values of a move, one for each of its keys. */
+function rows(move) {
   const n = move.n;
   if (move.list) return (t) => [move.list[t]];
   if (move.f32) {
@@ -23,8 +23,29 @@ function reader(move) {
       return [Array.from({ length: n }, (_, i) => `rgb(${row[3 * i]},${row[3 * i + 1]},${row[3 * i + 2]})`)];
     };
   }
+  if (move.share) return shares(bytes(move.which), new Uint16Array(bytes(move.share).buffer), n, move.most);
   const all = floats(move.affine);
   return (t) => affine(all.subarray(6 * t, 6 * t + 6), move.u, move.v);
+}
+
+/** The largest shares of every point as words, such as "q(1) = 0.93", a line each. */
+function shares(which, share, n, most) {
+  return (t) => [Array.from({ length: n }, (_, i) => told(which, share, (t * n + i) * most, most))];
+}
+
+function told(which, share, start, most) {
+  let text = "";
+  for (let i = start; i < start + most; i += 1) {
+    const q = share[i] / 65535;
+    if (q >= 0.005) text += `<br>q(${which[i] + 1}) = ${q.toFixed(2)}`;
+  }
+  return text;
+}
+
+/** A function of frame t; neighbouring frames that are the same share a row. */
+function reader(move) {
+  const read = rows(move);
+  return move.at ? (t) => read(move.at[t]) : read;
 }
 
 /** x = a0 + a1 u + a2 v and y = a3 + a4 u + a5 v for every point (u, v) of a curve. */

@@ -1,0 +1,77 @@
+"""Every page, as anybody meets it: by menu and by address, light and dark, on three screens."""
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+
+from lvmviz.ui.site import PageFile, pages
+
+pytestmark = pytest.mark.browser
+PAGES = pages()
+SIZES = ((1440, 900), (1024, 768), (1920, 1080))
+FIRST_SCREEN = (".st-key-controls", "[data-name=picture]", "[data-name=thermometer]", ".lv-player:not(.lv-save)")
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
+def test_page_fits_every_screen(page: PageFile, dark, visitor) -> None:
+    visitor.page.emulate_media(color_scheme="dark" if dark else "light")
+    opened = visitor.visit(f"/{page.url}")
+    expect(opened.locator("h1")).to_be_visible()
+    paper = opened.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
+    assert paper == ("rgb(18, 20, 26)" if dark else "rgb(255, 255, 255)")
+    for width, height in SIZES:
+        opened.set_viewport_size({"width": width, "height": height})
+        opened.wait_for_function(  # the figures follow the window
+            "() => [...document.querySelectorAll('.lv-plot')]"
+            ".every(n => Math.abs(n.querySelector('.main-svg').clientWidth - n.clientWidth) <= 1)"
+        )
+        assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, "overflows")
+        main = opened.get_by_test_id("stMain")
+        assert main.evaluate("n => n.scrollWidth <= n.clientWidth"), (width, "the page scrolls sideways")
+        if opened.locator(".st-key-stage").count() and width <= 1440:
+            for part in FIRST_SCREEN:
+                box = opened.locator(part).bounding_box()
+                assert box is not None, part
+                assert box["x"] >= 0 and box["x"] + box["width"] <= width, (part, width)
+                assert box["y"] >= 0 and box["y"] + box["height"] <= height, (part, width, height)
+    for plot in opened.locator(".lv-plot").all():
+        assert plot.locator("svg path").count() > 0, plot.get_attribute("data-name")
+
+
+def test_every_page_is_in_the_menu(visitor) -> None:
+    opened = visitor.visit("/")
+    for page in [*PAGES[1:], PAGES[0]]:
+        if page.group:
+            opened.get_by_test_id("stTopNavSection").get_by_text(page.group, exact=True).click()
+        opened.get_by_role("link", name=page.title, exact=True).last.click()
+        expect(opened).to_have_url(re.compile(rf"/{page.url}($|\?)"))
+        expect(opened.locator("h1")).to_be_visible()
+        opened.wait_for_function("""() => document.querySelector("[data-testid=stApp]").dataset.testScriptState
+            === "notRunning" """)
+        expect(opened.get_by_test_id("stAlert")).to_have_count(0)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
+def test_everything_has_a_name(page: PageFile, visit) -> None:
+    opened = visit(f"/{page.url}")
+    nameless = opened.evaluate("""() => [...document.querySelectorAll("button, input, textarea, [role=slider]")]
+        .filter((n) => n.offsetParent !== null)
+        .filter((n) => !(n.getAttribute("aria-label") || n.textContent || n.title
+            || n.labels?.[0]?.textContent || document.getElementById(n.getAttribute("aria-labelledby"))?.textContent
+            || "").trim())
+        .map((n) => n.outerHTML.slice(0, 200))""")
+    assert nameless == []
+    for plot in opened.locator(".lv-plot").all():
+        assert plot.get_attribute("role") == "img"
+        assert len(plot.get_attribute("aria-label") or "") > 10
+
+
+def test_reader_who_wants_no_motion_gets_none(visitor) -> None:
+    visitor.page.emulate_media(reduced_motion="reduce")
+    page = visitor.visit("/mixtures")
+    moving = page.evaluate("""() => [...document.querySelectorAll("[data-testid=stMain] *")]
+        .filter((n) => { const s = getComputedStyle(n);
+            return s.transitionProperty !== "none" || s.animationName !== "none"; }).length""")
+    assert moving == 0
