@@ -20,7 +20,8 @@ class Decomposition(NamedTuple):
     entropy: float  # H(q)
     likelihood: float  # E_q[log p(x | z)]
     kl_prior: float  # KL(q(z) || p(z))
+    error: float = 0.0  # how far any sum of these terms may be off: 0 where they are exact
 
     def per(self, count: int) -> Decomposition:
-        """The same terms per datum: every number divided by `count`."""
+        """The same terms, and their error, per datum: every number divided by `count`."""
         return Decomposition(*(term / count for term in self))

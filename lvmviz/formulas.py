@@ -1,7 +1,7 @@
 """Formulas that a person types, read safely and computed with torch.
 
-A formula is checked sign by sign before Python's `ast` sees it, and `ast` only parses: nothing typed is ever compiled
-or run. What comes out is a tree of three kinds of node, and its numbers are tensors, never Python's big integers.
+A formula is checked sign by sign before Python's `ast` sees it, and `ast` only parses: nothing typed is ever
+compiled or run. What comes out is a tree of three kinds of node; its numbers are tensors, never big integers.
 Typographic signs are taken for what they mean: − – × · ⋅ ÷ ≤ ≥ π ^, and superscripts such as z² and z⁻¹.
 """
 
@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import functools
 import math
 import re
 import unicodedata
@@ -66,29 +65,33 @@ FUNCTIONS: dict[str, tuple[int, Callable[..., Tensor]]] = {  # how many argument
     "log1p": (1, torch.log1p), "sqrt": (1, torch.sqrt), "square": (1, torch.square), "sign": (1, torch.sign),
     "sin": (1, torch.sin), "cos": (1, torch.cos), "tan": (1, torch.tan), "atan": (1, torch.atan),
     "sinh": (1, torch.sinh), "cosh": (1, torch.cosh), "tanh": (1, torch.tanh), "gammaln": (1, torch.lgamma),
-    "sigmoid": (1, torch.sigmoid),
-    "softplus": (1, lambda a: torch.logaddexp(a, torch.zeros_like(a))),  # torch's own is off by 2e-9 beyond 20
+    "sigmoid": (1, torch.sigmoid), "where": (3, torch.where),
+    "softplus": (1, lambda a: torch.logaddexp(a, torch.zeros_like(a))),  # torch's is off by 2e-9 beyond 20
     "logaddexp": (2, torch.logaddexp), "maximum": (2, torch.maximum), "minimum": (2, torch.minimum),
-    "where": (3, torch.where),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Tree:
-    """A formula that was read; call it with a tensor for each variable. `str()` writes what reads back to it."""
+    """A formula that was read: call it with a tensor for each variable, `str()` writes it."""
 
     root: Node
     variables: tuple[str, ...]
 
     def __call__(self, *values: Tensor) -> Tensor:
-        """The values, elementwise, with the shape the variables have together and their dtype; differentiable.
+        """The values, elementwise, in the shape the variables have together and their dtype; differentiable.
 
-        Only the chosen side of where(condition, a, b) gets gradients, so a NaN on the other side does not spread.
+        Only the chosen side of where(condition, a, b) gets gradients, so a NaN on the other side stays there.
         The log or root of a negative number is NaN. Whole numbers are taken as float64.
         """
-        spread = [v if v.is_floating_point() else v.double() for v in torch.broadcast_tensors(*values)]
-        names = {name: spread[0].new_tensor(constant) for name, constant in CONSTANTS.items()}
-        return value(self.root, names | dict(zip(self.variables, spread, strict=True))).expand_as(spread[0])
+        spread = torch.broadcast_tensors(*values)
+        return value(self.root, self.names(*spread)).expand_as(spread[0])
+
+    def names(self, *values: Tensor) -> dict[str, Tensor]:
+        """The tensor of each variable, and of pi and e."""
+        real = [v if v.is_floating_point() else v.double() for v in values]
+        names = {name: real[0].new_tensor(constant) for name, constant in CONSTANTS.items()}
+        return names | dict(zip(self.variables, real, strict=True))
 
     def __str__(self) -> str:
         return text(self.root)
@@ -111,7 +114,7 @@ def value(node: Node, names: Mapping[str, Tensor]) -> Tensor:
 
 
 def _gated(names: Mapping[str, Tensor], gate: Tensor) -> dict[str, Tensor]:
-    """The same values, letting gradients back only where the gate is true; multiplied by 0 a NaN would stay NaN."""
+    """The same values, whose gradients pass only where the gate is true: 0 times NaN would still be NaN."""
     return {name: torch.where(gate, v, v.detach()) if v.requires_grad else v for name, v in names.items()}
 
 
@@ -122,7 +125,7 @@ def text(node: Node, lowest: int = 0) -> str:
     """A node as it can be typed, in brackets where it binds less than `lowest`."""
     if not isinstance(node, Apply):
         return node.typed if isinstance(node, Number) else node.name
-    if node.op not in OPERATORS:
+    if node.op in FUNCTIONS:
         return f"{node.op}({', '.join(map(text, node.args))})"
     if len(node.args) == 1:
         level, written = 3, node.op + text(node.args[0], 3)
@@ -153,13 +156,13 @@ _INSTEAD = {  # what people write: what it is here
     "ln": "log", "pow": "z**2", "power": "z**2", "max": "maximum", "min": "minimum", "fabs": "abs",
     "log10": "log(z)/log(10)", "log2": "log(z)/log(2)", "arctan": "atan", "lgamma": "gammaln", "sgn": "sign",
     "loggamma": "gammaln", "gamma": "exp(gammaln(z))", "factorial": "exp(gammaln(z + 1))", "expit": "sigmoid",
-    "logistic": "sigmoid", "inf": "1e9", "nan": "-1e9", "and": "where", "or": "where", "not": "where",
-    "if": "where(z > 0, a, b)", "else": "where(z > 0, a, b)",
+    "logistic": "sigmoid", "inf": "1e9", "nan": "-1e9", "and": "where", "or": "where", "if": "where",
 }  # fmt: skip
 _KEYBOARD = "Use letters, digits, round brackets, commas and + - * / ** alone, on one line."
+_WHERE, _VALUES = "Write where(a > 0, b, c).", {1: "(a)", 2: "(a, b)", 3: "(a > 0, b, c)"}
 _REMEDIES = {
     "|": "Write abs(z).", "!": "Write exp(gammaln(z + 1)) for z!.", "//": "Write / to divide.",
-    "=": "Type the log density alone, without =.", "==": "Compare with < or >, within where(z > 0, a, b).",
+    "=": "Type the log density alone, without =.", "==": "Compare with < or >, within where(a > 0, b, c).",
     ".": "Write numbers such as 0.5, and functions without a dot, such as exp(z).",
 }  # fmt: skip
 
@@ -167,17 +170,10 @@ _REMEDIES = {
 def parse(expression: str, variables: tuple[str, ...] = ("z",)) -> Tree:
     """Read a formula of these variables; raises FormulaError for anything that is not one."""
     if not isinstance(expression, str):
-        raise FormulaError(
-            f"A formula is a text, not {type(expression).__name__}. Write one such as -z**2/2."
-        )
+        raise FormulaError(f"A formula is a text, not {type(expression).__name__}. Write one such as -z**2.")
     if len(expression) > MAX_CHARACTERS:
         raise FormulaError(f"The formula has {len(expression):,} characters. Shorten it to {MAX_CHARACTERS}.")
-    return _parse(expression, tuple(variables))
-
-
-@functools.lru_cache(maxsize=256)
-def _parse(expression: str, variables: tuple[str, ...]) -> Tree:
-    return _Reader(expression, variables).tree()
+    return _Reader(expression, tuple(variables)).tree()
 
 
 def quoted(words: str) -> str:
@@ -186,7 +182,7 @@ def quoted(words: str) -> str:
 
 
 class _Reader:
-    """One formula on its way from text to tree."""
+    """One formula from text to tree: token by token, so that ast meets no mistake in its grammar."""
 
     def __init__(self, expression: str, variables: tuple[str, ...]) -> None:
         self.variables, self.known = variables, (*variables, *CONSTANTS, *FUNCTIONS)
@@ -227,8 +223,6 @@ class _Reader:
             self._fail(-1, f"U+{ord(sign):04X} ({name}) is no sign of a formula", _KEYBOARD)
         return plain
 
-    # Token by token, so that what remains for ast has no mistake in its grammar.
-
     def _token(self, kind: str, word: str, at: int) -> None:
         if kind == "other":
             self._fail(at, f"{quoted(word)} is no sign of a formula", _REMEDIES.get(word, _KEYBOARD))
@@ -242,11 +236,7 @@ class _Reader:
 
     def _before_value(self, kind: str, word: str, at: int) -> None:
         if self.before in FUNCTIONS and word != "(":
-            self._fail(
-                at,
-                f"{quoted(self.before)} stands without brackets",
-                f"Write {self.before}({self.variables[0]}).",
-            )
+            self._fail(at, f"a bracket is missing after {self.before}", f"Write {self.before}(…).")
         if kind == "number":
             self._number(word, at)
         elif word == "(":
@@ -262,21 +252,17 @@ class _Reader:
         if kind != "sign" or word == "(":
             product = f"{'(…)' if self.before == ')' else self.before}*{'(…)' if word == '(' else word}"
             self._fail(at, f"a sign is missing before {quoted(word)}", f"To multiply, write {product}.")
-        if word == ")" and not self.open:
-            self._fail(at, "a bracket is closed that was never opened", "Remove it, or add a “(”.")
         if word == "," and not (self.open and self.open[-1][1]):
             self._fail(at, "a comma stands outside a function", "Write decimals with a point, such as 0.5.")
-        if word == ")":
-            self.open.pop()
         self.complete = word == ")"
+        if self.complete and not self.open:
+            self._fail(at, "a bracket is closed that was never opened", "Remove it, or add a “(”.")
+        if self.complete:
+            self.open.pop()
 
     def _number(self, word: str, at: int) -> None:
-        if word.isdigit() and len(word) > MAX_DIGITS:
-            self._fail(
-                at, f"{quoted(word)} has more than {MAX_DIGITS} digits", "Write it shorter, such as 1e20."
-            )
-        if word.isdigit() and word != str(int(word)):
-            self._fail(at, f"{quoted(word)} begins with a zero", f"Write {int(word)}.")
+        if word.isdigit() and (len(word) > MAX_DIGITS or word != str(int(word))):
+            self._fail(at, f"{quoted(word)} has too many digits", "Write it shorter, such as 1e20.")
         if not math.isfinite(float(word)):
             self._fail(at, f"the number {quoted(word)} is too large", "The largest is about 1.8e308.")
 
@@ -296,41 +282,38 @@ class _Reader:
     def _node(self, node: ast.AST, depth: int) -> Node:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise FormulaError(
-                f"{quoted(self.text)} has too many parts. Write fewer terms, or nest them less."
-            )
+            raise FormulaError(f"{quoted(self.text)} has too many parts. Write fewer, or nest them less.")
         match node:
             case ast.Constant(value=int() | float(), col_offset=start, end_col_offset=end):
                 return Number(self.text[start:end])
             case ast.Name(id=name) if name in self.known and name not in FUNCTIONS:
                 return Name(name)
             case ast.UnaryOp(op=op, operand=a) if type(op) in _OPS:
-                return Apply(_OPS[type(op)], (self._node(a, depth + 1),))
+                return Apply(_OPS[type(op)], self._nodes(depth, a))
             case ast.BinOp(left=a, op=op, right=b) if type(op) in _OPS:
-                return Apply(_OPS[type(op)], (self._node(a, depth + 1), self._node(b, depth + 1)))
+                return Apply(_OPS[type(op)], self._nodes(depth, a, b))
             case ast.Call(func=ast.Name(id=name), args=args, keywords=[]) if name in FUNCTIONS:
                 return self._call(name, args, depth, node.col_offset)
             case ast.Compare(col_offset=at):
-                self._fail(
-                    at, "a comparison stands outside where", f"Write where({self.variables[0]} > 0, a, b)."
-                )
+                self._fail(at, "a comparison stands outside where", _WHERE)
         raise FormulaError(f"{quoted(self.text)} could not be read. Write a log density such as -z**2/2.")
+
+    def _nodes(self, depth: int, *nodes: ast.AST) -> tuple[Node, ...]:
+        return tuple(self._node(node, depth + 1) for node in nodes)
 
     def _call(self, name: str, args: list[ast.expr], depth: int, at: int) -> Apply:
         if len(args) != FUNCTIONS[name][0]:
-            example = {1: self.variables[0], 2: "a, b", 3: f"{self.variables[0]} > 0, a, b"}[
-                FUNCTIONS[name][0]
-            ]
-            self._fail(at, f"{quoted(name)} has {len(args)} values", f"Write {name}({example}).")
-        first = self._condition if name == "where" else self._node
-        return Apply(name, (first(args[0], depth + 1), *(self._node(arg, depth + 1) for arg in args[1:])))
+            self._fail(
+                at, f"{name} has the wrong number of values", f"Write {name}{_VALUES[FUNCTIONS[name][0]]}."
+            )
+        if name == "where":
+            return Apply(name, (self._condition(args[0], depth + 1), *self._nodes(depth, *args[1:])))
+        return Apply(name, self._nodes(depth, *args))
 
     def _condition(self, node: ast.expr, depth: int) -> Node:
         match node:
             case ast.Compare(left=a, ops=[op], comparators=[b]) if type(op) in _OPS:
-                return Apply(_OPS[type(op)], (self._node(a, depth + 1), self._node(b, depth + 1)))
+                return Apply(_OPS[type(op)], self._nodes(depth, a, b))
             case ast.Compare(col_offset=at):
                 self._fail(at, "several comparisons follow each other", "Put one where inside another.")
-        self._fail(
-            node.col_offset, "where needs a comparison first", f"Write where({self.variables[0]} > 0, a, b)."
-        )
+        self._fail(node.col_offset, "where needs a comparison first", _WHERE)

@@ -37,6 +37,11 @@ class Target(Choice):
         """log p(x | z), shape (...), nats."""
         return self.log_prob(z) - self.log_prior(z)
 
+    def log_terms(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """log p(x, z), log p(z) and log p(x | z) together, each computed once."""
+        joint, prior = self.log_prob(z), self.log_prior(z)
+        return joint, prior, joint - prior
+
 
 class Density(Target):
     """A posterior given by its density alone: prior N(0, 3^2), log p(x) = -3.2, likelihood = joint / prior.
@@ -67,6 +72,10 @@ class Decoder(Target):
 
     def log_prob(self, z: Tensor) -> Tensor:
         return self.log_prior(z) + self.log_likelihood(z)
+
+    def log_terms(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        prior, likelihood = self.log_prior(z), self.log_likelihood(z)
+        return prior + likelihood, prior, likelihood
 
 
 def normal(z: Tensor, mean: float, sd: float) -> Tensor:
@@ -155,10 +164,12 @@ class Laplace(Density):
 
 @choice
 class LogGamma(Density):
-    """The logarithm of a Gamma variable, log p = shape z - e^z - log Gamma(shape): a wall on the right side."""
+    """The logarithm of a Gamma variable, log p = shape z - e^z - log Gamma(shape): a wall on its right."""
 
     title = "Log-gamma"
-    shape: float = knob(3.0, 0.2, 20.0, "The Gamma variable's shape: the smaller, the more skewed.", label="Shape")
+    shape: float = knob(
+        3.0, 0.2, 20.0, "The Gamma variable's shape: the smaller, the more skewed.", label="Shape"
+    )
 
     def log_density(self, z: Tensor) -> Tensor:
         return self.shape * z[..., 0] - z[..., 0].exp() - math.lgamma(self.shape)

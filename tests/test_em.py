@@ -222,7 +222,7 @@ def test_the_numbers_are_those_of_the_state():
         assert info.moved == ("start" if step == 0 else "E" if step % 2 else "M")
         assert info.rise == pytest.approx(0.0 if before is None else info.log_lik - before, abs=1e-12)
         assert info.moved != "E" or info.rise == 0.0
-        assert info.evidence == tuple(info[i] for i in (2, 3, 4, 5, 6, 7, 8))
+        assert info.evidence[:7] == info[2:9]
         assert EMInfo._fields[2:9] == ("log_lik", "elbo", "kl", "joint", "entropy", "likelihood", "kl_prior")
         before = info.log_lik
 
@@ -357,18 +357,18 @@ def test_the_golden_points_are_plain_noise():
 
 @pytest.fixture(scope="module")
 def collapses() -> list[Trace]:
-    """200 random starts of five components on the twenty points, without a floor."""
+    """120 random starts of five components on the twenty points, without a floor."""
     em = EM(data=data(twenty_points()), components=5, regularizer=Floor(amount=0))
-    return [run(Job(em, steps=600, seed=seed)) for seed in range(200)]
+    return [run(Job(em, steps=600, seed=seed)) for seed in range(120)]
 
 
 def test_without_a_floor_most_starts_collapse(collapses):
-    """GOLDEN: 65 to 85 % of random starts; 200 starts may miss that by 3 standard errors."""
+    """GOLDEN: 65 to 85 % of random starts; 120 starts may miss that by 3 standard errors."""
     for trace in collapses:
         assert_told(trace)
         assert len(trace) < 600
     collapsed = sum(trace[-1].info.collapsed > 0 for trace in collapses)
-    low, high = stats.binom.ppf(0.00135, 200, 0.65), stats.binom.ppf(0.99865, 200, 0.85)
+    low, high = stats.binom.ppf(0.00135, 120, 0.65), stats.binom.ppf(0.99865, 120, 0.85)
     assert low <= collapsed <= high
 
 
@@ -397,7 +397,7 @@ def test_what_collapses_is_what_numpy_says(collapses):
             assert shares[told] < 1e-12
             assert (shares[:told] > 1e-14).all()
             checked += 1
-    assert checked > 100
+    assert checked > 60
 
 
 def thinnest(covariances: np.ndarray) -> np.ndarray:

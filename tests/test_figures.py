@@ -177,6 +177,7 @@ def test_tick_labels_fit_the_gutter():
     for odd in (*ODD, terms(-99999.5, 1e-3), terms(-1.5477, 4e-9)):
         for text, y in words(thermometer([odd]).at(0))[0]:
             assert y < 0 or len(text.replace(".", "")) <= 6, text
+    assert any(y > 0 for _, y in words(thermometer([terms(-99000.5, 1e-3)]).at(0))[0])
 
 
 # ---- mixtures ----

@@ -1,8 +1,9 @@
-"""The rooms of a page without a browser: derivation, buttons, code, exports, scene files, tables, plots, menu."""
+"""The rooms of a page without a browser: derivation, buttons, code, files, tables, plots, menu."""
 
 import base64
 import csv
 import html.parser
+import importlib
 import io
 import json
 import math
@@ -15,7 +16,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import scipy.stats
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -41,22 +41,14 @@ from lvmviz.figures import bounds, theme
 from lvmviz.figures import thermometer as thermometers
 from lvmviz.figures.film import Film
 from lvmviz.tables import TableError, read_table
-from lvmviz.ui import (
-    code,
-    components,
-    em_films,
-    exports,
-    frame,
-    half_steps,
-    ledger,
-    own,
-    plot,
-    site,
-    state,
-    table,
-)
+from lvmviz.ui import code, em_films, exports, frame, half_steps, own, site, state
 from lvmviz.ui.derivation import Line, Term, agrees, latex
 from lvmviz.ui.derivation_em import lines
+
+# the package gives these names to functions
+components, ledger, plot, table = (
+    importlib.import_module(f"lvmviz.ui.{name}") for name in ("components", "ledger", "plot", "table")
+)
 
 JOBS = {
     "iris": Job(EM(), steps=30, seed=31),
@@ -246,23 +238,27 @@ def test_labels_of_frames(traces, job):
 # ---- code ----
 
 
-def choices() -> st.SearchStrategy[EM]:
-    stored = st.builds(
-        Stored, digest=st.sampled_from(["", "ab" * 32]), features=st.lists(st.text(max_size=5)).map(tuple)
-    )
-    centres = st.lists(st.tuples(FINITE, FINITE), max_size=3).map(tuple)
-    return st.builds(
-        EM,
-        data=stored | st.builds(Blobs, points=st.integers(2, 5000), spread=st.floats(0.1, 3.0)) | st.sampled_from(
-            [cls() for cls in Dataset.options.values()] + [Iris(features=()), Iris(features=("sepal width",))]
-        ),
-        components=st.integers(1, 20),
-        start=st.sampled_from([cls() for cls in lvmviz.Start.options.values()]) | st.builds(ByHand, centres=centres),
-        regularizer=st.sampled_from([lvmviz.Floor, lvmviz.Added]).flatmap(
-            lambda cls: st.builds(cls, amount=st.floats(0.0, 0.1))
-        ),
-        tolerance=st.floats(0.0, 1e-2),
-    )  # fmt: skip
+FEATURES = st.lists(st.text(max_size=5)).map(tuple)
+CENTRES = st.lists(st.tuples(FINITE, FINITE), max_size=3).map(tuple)
+DATA = (
+    st.sampled_from([cls() for cls in Dataset.options.values()] + [Iris(features=("sepal width",))])
+    | st.builds(Blobs, points=st.integers(2, 5000), spread=st.floats(0.1, 3.0))
+    | st.builds(Stored, digest=st.sampled_from(["", "ab" * 32]), features=FEATURES)
+)
+STARTS = st.sampled_from([cls() for cls in lvmviz.Start.options.values()]) | st.builds(
+    ByHand, centres=CENTRES
+)
+FLOORS = st.sampled_from([*lvmviz.Regularizer.options.values()]).flatmap(
+    lambda cls: st.builds(cls, amount=st.floats(0.0, 0.1))
+)
+CHOICES = st.builds(
+    EM,
+    data=DATA,
+    components=st.integers(1, 20),
+    start=STARTS,
+    regularizer=FLOORS,
+    tolerance=st.floats(0.0, 1e-2),
+)
 
 
 def executed(source: str) -> tuple[dict[str, Any], Any]:
@@ -273,7 +269,7 @@ def executed(source: str) -> tuple[dict[str, Any], Any]:
     return scope, eval(last, scope)
 
 
-@given(em=choices(), steps=st.integers(0, 1000), seed=st.integers(0, 9999))
+@given(em=CHOICES, steps=st.integers(0, 1000), seed=st.integers(0, 9999))
 def test_the_lines_make_the_same_job(em, steps, seed):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(lvmviz, "run", lambda job: Trace(job, ()))
@@ -332,7 +328,9 @@ def test_notebooks_are_nbformat_4_5(title, source):
 NUMBERS = st.floats() | st.sampled_from([math.nan, math.inf, -math.inf, -0.0, 5e-324, 0.1])
 WORDS = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.just("\n"), max_size=8)
 ROWS = st.lists(
-    st.fixed_dictionaries({"step": st.integers(-(2**53), 2**53), "a": NUMBERS, "b": NUMBERS, "moved": WORDS}),
+    st.tuples(st.integers(-(2**53), 2**53), NUMBERS, NUMBERS, WORDS).map(
+        lambda row: dict(zip(("step", "a", "b", "moved"), row, strict=True))
+    ),
     min_size=1,
     max_size=5,
 )
@@ -357,7 +355,7 @@ def test_csv_reads_back_to_the_bit(rows):
 
 
 @given(rows=ROWS)
-@settings(max_examples=30)
+@settings(max_examples=15)
 def test_parquet_reads_back_to_the_bit(rows):
     read = pd.read_parquet(io.BytesIO(exports.to_parquet(rows)))
     assert_same_rows(read.to_dict("records"), rows)
@@ -424,11 +422,45 @@ ACTIVE = set(
 )  # what CommonMark, GFM, formulas and Streamlit's directives are made of
 SHORTCUTS = re.compile(r":material/|:streamlit:|:[\w+-]+:|(?:^|\s)(?:<->|->|<-|--|>=|<=|~=)(?=\s|$)")
 HOSTILE = [
-    ":red[x]", "$x$", "$$x$$", "<b>x</b>", "<!--", "[a](javascript:1)", "![a](b)", "<javascript:1>", ":material/home:",
-    ":streamlit:", ":smile:", ":+1:", "a\n# head", "# head", "1. x", "1) x", "a\n===", "a\n---", "    code", "\tcode", "> q",
-    "- x", "+ x", "***", "`x`", "```\nx\n```", "|a|\n|-|", "~~x~~", "&lt;", "a\\", "a\\\nb", "a  \nb", "a\n\nb", "[^1]",
-    "a -> b", "a -- b", "a >= b", "<-", "~=", ":blue-background[x]", ":small[x]", ":gray[", "]", "**", "[x]: /y",
-]  # fmt: skip
+    *(
+        ":red[x]",
+        "$x$",
+        "$$x$$",
+        "<b>x</b>",
+        "<!--",
+        "[a](javascript:1)",
+        "![a](b)",
+        "<javascript:1>",
+        "&lt;",
+    ),
+    *(
+        ":material/home:",
+        ":streamlit:",
+        ":smile:",
+        ":+1:",
+        ":blue-background[x]",
+        ":small[x]",
+        ":gray[",
+        "]",
+        "**",
+    ),
+    *(
+        "a\n# head",
+        "# head",
+        "1. x",
+        "1) x",
+        "a\n===",
+        "a\n---",
+        "    code",
+        "\tcode",
+        "> q",
+        "- x",
+        "+ x",
+        "***",
+    ),
+    *("`x`", "```\nx\n```", "|a|\n|-|", "~~x~~", "a\\", "a\\\nb", "a  \nb", "a\n\nb", "[^1]", "[x]: /y"),
+    *("a -> b", "a -- b", "a >= b", "<-", "~="),
+]
 
 
 def rendered(markdown: str) -> tuple[str, str]:
@@ -466,7 +498,7 @@ def assert_plain(text: str) -> None:
     ("sentence", "cause", "remedy"),
     [
         ("no *table*: load one", "no *table*:", "load one"),
-        ("No table. Load one.", "No table", "Load one."),
+        ("No table. Load one.", "No table.", "Load one."),
         ("No table", "No table", ""),
         ("a: b: c", "a:", "b: c"),
     ],
@@ -636,6 +668,13 @@ def test_the_ledger_has_a_row_a_half_step(traces, job, sent, monkeypatch):
     )
 
 
+def log_weighted(weight: Any, mean: Any, sigma: Any, points: np.ndarray) -> np.ndarray:
+    """log pi N(x | mu, Sigma) of every point, but for the constant."""
+    factor = np.linalg.cholesky(sigma.numpy())
+    apart = np.linalg.solve(factor, (points - mean.numpy()).T)
+    return np.log(float(weight)) - np.log(np.diag(factor)).sum() - 0.5 * (apart**2).sum(0)
+
+
 @over_jobs
 def test_the_components_table_is_what_numpy_says(traces, job):
     trace = traces[job.id]
@@ -645,13 +684,7 @@ def test_the_components_table_is_what_numpy_says(traces, job):
     for rows, snapshot in zip(frames[:8] + frames[-1:], [*trace][:8] + [trace[-1]], strict=True):
         theta = [part.numpy() for part in snapshot.state.theta]
         log_joint = np.stack(
-            [
-                np.log(weight)
-                + scipy.stats.multivariate_normal(mean, sigma, allow_singular=True).logpdf(points)
-                for weight, mean, sigma in zip(
-                    *(part.numpy() for part in snapshot.state.theta_q), strict=True
-                )
-            ]
+            [log_weighted(*part, points) for part in zip(*snapshot.state.theta_q, strict=True)]
         )
         counts = np.exp(log_joint - np.logaddexp.reduce(log_joint, 0)).sum(1)
         smallest = [np.linalg.eigvalsh(sigma).min() for sigma in theta[2]]

@@ -125,7 +125,7 @@ class EM(Algorithm):
         info = EMInfo(
             (halves + 1) // 2,
             "start" if halves == 0 else "EM"[(halves - 1) % 2],
-            *terms,
+            *terms[:7],  # all but the error: sums over the points have none
             rise=terms.log_evidence - float(state.log_lik),
             collapsed=int(state.collapsed.nonzero()[0, 0]) + 1 if bool(state.collapsed.any()) else 0,
         )

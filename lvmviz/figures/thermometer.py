@@ -151,9 +151,8 @@ def _spans(needs: np.ndarray, finest: np.ndarray) -> np.ndarray:
 
     A closed gap says nothing about the scale, so it leaves it alone.
     """
-    open_ = needs > SHUT
-    first = needs[np.argmax(open_)] if open_.any() else 1.0
-    span, spans = theme.at_least(float(first)), []
+    open_ = needs[needs > SHUT]
+    span, spans = theme.at_least(float(open_[0]) if len(open_) else 1.0), []
     for need, least in zip(needs, finest, strict=True):
         if need > SHUT and not 0.08 <= need / 2.2 / span <= 0.60:
             span = theme.at_least(float(need))
@@ -177,10 +176,10 @@ def _draw_ticks(stage: _Stage) -> None:
     y = np.where(shown & (y > FOOT + 3), y, AWAY)
     x = np.full(SLOTS, GUTTER - 4.0)
     font = {"size": 11, "color": colours.muted}
-    words = go.Scatter(x=x, mode="text", text=texts[0], textposition="middle left", textfont=font)
+    words = go.Scatter(x=x.tolist(), mode="text", text=texts[0], textposition="middle left", textfont=font)
     stage.film.values(stage.moving(words, y), "text", texts)
     marks = {"symbol": "line-ew", "size": 4, "line": {"width": 1, "color": colours.border}}
-    stage.moving(go.Scatter(x=x + 2, mode="markers", marker=marks), y)
+    stage.moving(go.Scatter(x=(x + 2).tolist(), mode="markers", marker=marks), y)
 
 
 def _ticks(top: float, span: float) -> tuple[list[float], list[str]]:
@@ -188,7 +187,8 @@ def _ticks(top: float, span: float) -> tuple[list[float], list[str]]:
         return [0.0] * SLOTS, [""] * SLOTS
     made = theme.ticks(top - span, top, 5)
     spare = SLOTS - len(made["tickvals"])
-    return (made["tickvals"] + [top] * spare)[:SLOTS], (made["ticktext"] + [""] * spare)[:SLOTS]
+    fitting = [text if len(text) <= 7 else "" for text in made["ticktext"]]  # a cut number is a lie
+    return (made["tickvals"] + [top] * spare)[:SLOTS], (fitting + [""] * spare)[:SLOTS]
 
 
 # ---- the bars ----

@@ -27,6 +27,7 @@ class Visitor:
         self.server, self.faults, self.sent = server, [], []
         self.context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         self.page = self.context.new_page()
+        self.page.set_default_timeout(10_000)
         config.pluginmanager.get_plugin(str(ROOT_CONFTEST))._record_faults(self.page, self.faults)
         self.page.on("dialog", self._on_dialog)
         self.page.on("websocket", lambda socket: socket.on("framesent", lambda said: self.sent.append(said)))
@@ -38,7 +39,7 @@ class Visitor:
     def visit(self, path: str = "/mixtures") -> Page:
         """Open a path in a new session; returns when all is drawn."""
         self.page.goto(self.server + path)
-        self.page.wait_for_function(DRAWN, timeout=30_000)
+        self.page.wait_for_function(DRAWN, timeout=12_000)
         return self.page
 
     def check(self) -> None:

@@ -256,7 +256,9 @@ def test_controls_by_keyboard_undo_redo_reset(visit) -> None:
     for button, number in (("undo", 3), ("redo", 4), ("reset", 3)):
         page.locator(f".st-key-{button} button").click()
         alt(page, f"{number} Gaussian")
-        expect(page.get_by_role("slider", name="Components K")).to_have_attribute("aria-valuenow", str(number))
+        expect(page.get_by_role("slider", name="Components K")).to_have_attribute(
+            "aria-valuenow", str(number)
+        )
         expect(page).to_have_url(re.compile("components=4" if number == 4 else r"^(?!.*components)"))
 
 
@@ -467,7 +469,11 @@ def test_centres_are_placed_where_one_clicks(visit) -> None:
     page.get_by_role("option", name="By hand").click()
     expect(page.get_by_text("0 placed")).to_be_visible()
     box = page.locator("[data-name=picture] .nsewdrag").bounding_box()
-    places = [(box["x"] + 150, box["y"] + 70), (box["x"] + 440, box["y"] + 150), (box["x"] + 700, box["y"] + 90)]
+    places = [
+        (box["x"] + 150, box["y"] + 70),
+        (box["x"] + 440, box["y"] + 150),
+        (box["x"] + 700, box["y"] + 90),
+    ]
     for number, place in enumerate(places, 1):
         page.mouse.click(*place)
         expect(page.get_by_text(f"{number} placed")).to_be_visible()
@@ -549,7 +555,9 @@ def test_notebook_gives_the_number_on_the_page(visit) -> None:
     *lines, last = cells[-1].splitlines()
     script = "\n".join([*cells[:-1], *lines, f"print(repr({last.split('#')[0]}))"])
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=60
+    )
     assert run.returncode == 0, run.stderr
     assert float(run.stdout) == pytest.approx(value(comment), abs=5e-5)
 

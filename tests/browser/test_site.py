@@ -10,7 +10,12 @@ from lvmviz.ui.site import PageFile, pages
 pytestmark = pytest.mark.browser
 PAGES = pages()
 SIZES = ((1440, 900), (1024, 768), (1920, 1080))
-FIRST_SCREEN = (".st-key-controls", "[data-name=picture]", "[data-name=thermometer]", ".lv-player:not(.lv-save)")
+FIRST_SCREEN = (
+    ".st-key-controls",
+    "[data-name=picture]",
+    "[data-name=thermometer]",
+    ".lv-player:not(.lv-save)",
+)
 
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])

@@ -107,7 +107,7 @@ def _allowed(kind: Any, meta: Any) -> st.SearchStrategy[Any]:
     return st.lists(st.sampled_from(meta.options), min_size=1, unique=True).map(tuple)
 
 
-@settings(max_examples=30)
+@settings(max_examples=20)
 @given(em=allowed(EM))
 def test_a_link_opens_exactly_its_choice(em):
     app = opened(choosing, link_of(em))
@@ -312,8 +312,11 @@ def test_hidden_fields_have_no_control_and_come_from_editors():
     assert not shown & {"lvmviz.start.centres", "lvmviz.data.digest", "lvmviz.data.features"}
 
 
-@pytest.mark.parametrize("text", ["x", "5", "[[]", "[5]", '[["x"]]', "{}", "[[1, null]]", '{"a": 1}', "[" * 99999]
-                         + ["[[NaN, 1]]", "[[1e999, 1]]", f"[[1{'0' * 400}, 1]]"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    ["x", "5", "[[]", "[5]", '[["x"]]', "{}", "[[1, null]]", '{"a": 1}', "[" * 99999]
+    + ["[[NaN, 1]]", "[[1e999, 1]]", f"[[1{'0' * 400}, 1]]"],
+)
 def test_centres_that_are_no_points_are_said(text):
     app = opened(choosing, {"start": "ByHand", "start.centres": text})
     assert app.session_state["made"].start == ByHand()
@@ -353,7 +356,7 @@ class Editor:
         self._open({})
 
 
-@settings(max_examples=15)
+@settings(max_examples=10)
 @given(
     actions=st.lists(
         st.tuples(st.just("n"), st.integers(0, 3))
