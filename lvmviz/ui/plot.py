@@ -5,13 +5,56 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
 import streamlit as st
 
 from lvmviz.figures.film import Film
 from lvmviz.ui.component import component
+
+
+class Curve(NamedTuple):
+    """A curve (u, v) that the hand moves: x = loc + scale u, y = height v / scale."""
+
+    trace: int
+    u: list[float]
+    v: list[float]
+    places: list[list[float]]  # (T, 3) loc, scale and height in every frame
+
+
+class Handle(NamedTuple):
+    """A point (u, v) of a curve that can be taken: it moves the curve's "loc" or its "scale"."""
+
+    curve: int
+    at: tuple[float, float]
+    moves: str
+    label: str
+    colour: str
+
+
+class Hand(NamedTuple):
+    """What can be dragged on a plot. The browser draws it at once and asks once at a time for the numbers."""
+
+    curves: list[dict[str, Any]]
+    handles: list[dict[str, Any]]
+    answers: int  # the request this picture answers
+    least: float  # no scale is dragged below it
+
+
+class Grasp(NamedTuple):
+    """What the hand did: the places (loc, scale) of every curve."""
+
+    places: tuple[tuple[float, float], ...]
+    request: int
+    settled: bool  # the hand rests: the URL may follow
+
+
+def grasp(name: str) -> Grasp:
+    """What the hand on a plot did; for `on_hand` callbacks."""
+    told = st.session_state[f"plot_{name}"]["hand"]
+    places = tuple((float(place["loc"]), float(place["scale"])) for place in told["places"])
+    return Grasp(places, int(told["request"]), bool(told["settled"]))
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
@@ -37,6 +80,8 @@ def plot(
     channel: str | None = None,
     on_spot: Callable[[], None] | None = None,
     on_pick: Callable[[], None] | None = None,
+    hand: Hand | None = None,
+    on_hand: Callable[[], None] | None = None,
 ) -> Any:
     """Draw a figure or film; `make` is called only when `depends` is new.
 
@@ -53,6 +98,7 @@ def plot(
         "channel": channel,
         "clickable": on_spot is not None,
         "pickable": on_pick is not None,
+        "hand": hand and hand._asdict(),
     }
     return component("plot")(
         key=f"plot_{name}",
@@ -60,6 +106,7 @@ def plot(
         height=height,
         on_spot_change=on_spot or nothing,
         on_pick_change=on_pick or nothing,
+        on_hand_change=on_hand or nothing,
     )
 
 

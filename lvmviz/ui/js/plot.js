@@ -2,6 +2,7 @@
 
 import { channel } from "./bus.js";
 import { film } from "./frames.js";
+import { Hand } from "./hand.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
 let loading;
@@ -41,7 +42,7 @@ class Plot {
   }
 
   /** Takes what Python sent; draws only what is new. */
-  update({ data, setTriggerValue }) {
+  update({ data, setStateValue, setTriggerValue }) {
     this.trigger = setTriggerValue;
     this.clickable = data.clickable;
     this.pickable = data.pickable;
@@ -55,10 +56,24 @@ class Plot {
       this.channel = data.channel ? channel(data.channel) : null;
       this.leave = this.channel?.follow(() => this.draw());
     }
-    if (data.id === this.id) return;
-    this.id = data.id;
-    this.frame = film(data.film);
-    this.draw();
+    const fresh = data.id !== this.id;
+    if (fresh) {
+      this.id = data.id;
+      this.frame = film(data.film);
+    }
+    this.grasp(data.hand, setStateValue);
+    if (fresh || data.hand) this.draw();
+  }
+
+  /** Handles, where the page wants some. */
+  grasp(spec, tell) {
+    if (!spec) {
+      this.hand?.close();
+      this.hand = null;
+      return;
+    }
+    this.hand ??= new Hand(this);
+    this.hand.update(spec, (value) => tell("hand", value));
   }
 
   async draw() {
@@ -69,11 +84,13 @@ class Plot {
       const Plotly = await plotly();
       while (this.stale && !this.held) {
         this.stale = false;
-        const { data, layout } = this.frame(this.channel?.index ?? 0);
+        const figure = this.frame(this.channel?.index ?? 0);
+        const { data, layout } = this.hand ? this.hand.dress(figure) : figure;
         await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
         this.drawn += 1;
         this.node.dataset.drawn = this.drawn;
         this.node.dataset.frame = this.channel?.index ?? 0;
+        this.hand?.locate();
         if (!this.listening) this.listen();
       }
     } finally {
@@ -83,6 +100,7 @@ class Plot {
 
   listen() {
     this.listening = true;
+    this.node.on("plotly_relayout", () => this.hand?.locate());
     this.node.on("plotly_click", ({ points }) => {
       const point = points?.[0];
       if (this.pickable && point?.customdata !== undefined) this.trigger?.("pick", { trace: point.curveNumber, value: point.customdata });
@@ -102,11 +120,13 @@ class Plot {
   }
 
   fit() {
-    if (this.node._fullLayout && this.node.clientWidth) window.Plotly.Plots.resize(this.node);
+    if (!this.node._fullLayout || !this.node.clientWidth) return;
+    Promise.resolve(window.Plotly.Plots.resize(this.node)).then(() => this.hand?.locate());
   }
 
   close() {
     this.leave?.();
+    this.hand?.close();
     this.resize.disconnect();
     window.removeEventListener("pointerup", this.release);
     window.removeEventListener("pointercancel", this.release);

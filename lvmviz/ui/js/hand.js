@@ -1,0 +1,184 @@
+// Handles on a plot: what is dragged follows the pointer at once, Python confirms the exact numbers.
+//
+// Python sends each dragged curve in its own coordinates (u, v) with its places (loc, scale, height); on the axes it is
+// the affine map x = loc + scale u, y = height v / scale. That map is all the browser knows of a density.
+// One request is under way at a time; the newest waits. Until Python has answered the last one, what the hand
+// did is what is shown, so nothing jumps on release.
+
+const NUDGE = 0.02; // of the visible axis, for one press of an arrow key; a tenth of it with Shift
+
+class Handle {
+  constructor(hand, spec) {
+    this.hand = hand;
+    this.node = document.createElement("div");
+    this.node.className = `lv-handle lv-handle-${spec.moves}`;
+    this.node.tabIndex = 0;
+    this.node.setAttribute("role", "slider");
+    this.node.addEventListener("pointerdown", (event) => this.down(event));
+    this.node.addEventListener("pointermove", (event) => this.move(event));
+    this.node.addEventListener("pointerup", (event) => this.up(event));
+    this.node.addEventListener("pointercancel", (event) => this.up(event));
+    this.node.addEventListener("keydown", (event) => this.key(event));
+    hand.layer.append(this.node);
+  }
+
+  down(event) {
+    event.preventDefault();
+    event.stopPropagation();
+    this.node.focus({ preventScroll: true });
+    this.node.setPointerCapture(event.pointerId);
+    const { x } = this.hand.place(this.spec);
+    this.offset = this.hand.toPixels(x) - event.clientX; // the handle stays under the point where it was taken
+    this.dragged = true;
+  }
+
+  move(event) {
+    if (!this.dragged) return;
+    this.hand.to(this.spec, this.hand.fromPixels(event.clientX + this.offset), false);
+  }
+
+  up(event) {
+    if (!this.dragged) return;
+    this.dragged = false;
+    this.node.releasePointerCapture(event.pointerId);
+    this.hand.rest();
+  }
+
+  key(event) {
+    const way = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
+    if (!way) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const by = way * NUDGE * (event.shiftKey ? 0.1 : 1) * this.hand.span();
+    this.hand.to(this.spec, this.hand.place(this.spec).x + by, true);
+  }
+}
+
+/** The handles of one plot; `tell` sends {loc, scale} of every curve to Python. */
+export class Hand {
+  constructor(plot) {
+    this.plot = plot;
+    this.layer = document.createElement("div");
+    this.layer.className = "lv-hand";
+    plot.node.append(this.layer);
+    this.handles = [];
+    this.sent = 0; // requests so far
+    this.answered = 0; // the last one Python has answered
+  }
+
+  /** Takes Python's word: curves, their places and handles; kept back while the hand knows better. */
+  update(spec, tell) {
+    this.tell = tell;
+    if (!this.curves) this.sent = spec.answers; // Python may remember an earlier visit
+    this.answered = Math.max(this.answered, spec.answers);
+    const ours = this.curves && this.sent > this.answered; // Python has not seen the last move yet
+    const places = ours ? this.curves.map(({ loc, scale }) => ({ loc, scale })) : null;
+    this.curves = spec.curves.map((curve, i) => ({ ...curve, ...places?.[i] }));
+    this.ours = ours;
+    this.follow();
+    this.least = spec.least;
+    while (this.handles.length < spec.handles.length) this.handles.push(new Handle(this, spec.handles[this.handles.length]));
+    while (this.handles.length > spec.handles.length) this.handles.pop().node.remove();
+    this.handles.forEach((handle, i) => (handle.spec = spec.handles[i]));
+    this.flush(false);
+    this.locate();
+  }
+
+  /** Where no hand is at work, the curves are where the current frame has them. */
+  follow() {
+    if (this.ours || !this.curves) return;
+    const index = this.plot.channel?.index ?? 0;
+    for (const curve of this.curves) {
+      const place = curve.places[Math.min(index, curve.places.length - 1)];
+      [curve.loc, curve.scale, curve.height] = place;
+    }
+  }
+
+  /** The figure with the dragged curves where the hand has put them. */
+  dress(figure) {
+    this.follow();
+    for (const { trace, loc, scale, height, u, v } of this.curves ?? []) {
+      figure.data[trace].x = u.map((ui) => loc + scale * ui);
+      figure.data[trace].y = v.map((vi) => (height * vi) / scale);
+    }
+    return figure;
+  }
+
+  place({ curve, at }) {
+    const { loc, scale, height } = this.curves[curve];
+    return { x: loc + scale * at[0], y: (height * at[1]) / scale };
+  }
+
+  to({ curve, moves, at }, x, settled) {
+    const c = this.curves[curve];
+    this.ours = true;
+    if (moves === "loc") c.loc = x - c.scale * at[0];
+    else c.scale = Math.max(this.least, (x - c.loc) / at[0]);
+    this.plot.draw();
+    this.locate();
+    this.moved = this.touched = true;
+    this.flush(settled);
+  }
+
+  rest() {
+    if (!this.touched) return;
+    this.touched = false;
+    this.moved = true; // even when every place was sent: now the hand rests
+    this.flush(true);
+  }
+
+  /** Sends the newest places unless a request is under way. */
+  flush(settled) {
+    if (settled) this.settled = true;
+    const free = this.sent === this.answered || performance.now() - this.since > 1500;
+    if (!this.moved || !free) return;
+    this.moved = false;
+    this.sent += 1;
+    this.since = performance.now();
+    const places = this.curves.map(({ loc, scale }) => ({ loc, scale }));
+    this.tell({ places, request: this.sent, settled: Boolean(this.settled) });
+    this.settled = false;
+  }
+
+  axis() {
+    return this.plot.node._fullLayout?.xaxis;
+  }
+
+  span() {
+    const [low, high] = this.axis().range;
+    return high - low;
+  }
+
+  box() {
+    return this.plot.node.querySelector(".nsewdrag").getBoundingClientRect();
+  }
+
+  toPixels(x) {
+    return this.box().left + this.axis().d2p(x);
+  }
+
+  fromPixels(pixels) {
+    return this.axis().p2d(pixels - this.box().left);
+  }
+
+  /** Puts the handles where their curves are. */
+  locate() {
+    const layout = this.plot.node._fullLayout;
+    if (!layout || !this.curves) return;
+    for (const { node, spec } of this.handles) {
+      const { x, y } = this.place(spec);
+      const left = layout.xaxis._offset + layout.xaxis.d2p(x);
+      const top = layout.yaxis._offset + layout.yaxis.d2p(y);
+      node.style.transform = `translate(${left}px, ${top}px)`;
+      node.style.setProperty("--lv-colour", spec.colour);
+      node.setAttribute("aria-label", spec.label);
+      const { loc, scale } = this.curves[spec.curve];
+      node.setAttribute("aria-valuenow", spec.moves === "loc" ? loc : scale);
+      node.dataset.value = spec.moves === "loc" ? loc : scale;
+    }
+  }
+
+  close() {
+    this.layer.remove();
+  }
+}
