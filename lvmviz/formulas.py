@@ -207,7 +207,7 @@ class _Reader:
         try:
             body = ast.parse(self.text, "<formula>", "eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
-            raise FormulaError(f"{quoted(self.text)} could not be read. Write it in smaller steps.") from None
+            raise FormulaError(f"The formula {quoted(self.text)} could not be read. Simplify it.") from None
         return Tree(self._node(body, 1), self.variables)
 
     def _fail(self, at: int, what: str, remedy: str) -> NoReturn:
@@ -282,7 +282,7 @@ class _Reader:
     def _node(self, node: ast.AST, depth: int) -> Node:
         self.nodes += 1
         if depth > MAX_DEPTH or self.nodes > MAX_NODES:
-            raise FormulaError(f"{quoted(self.text)} has too many parts. Write fewer, or nest them less.")
+            raise FormulaError(f"The formula {quoted(self.text)} has too many parts. Write or nest fewer.")
         match node:
             case ast.Constant(value=int() | float(), col_offset=start, end_col_offset=end):
                 return Number(self.text[start:end])
@@ -296,7 +296,7 @@ class _Reader:
                 return self._call(name, args, depth, node.col_offset)
             case ast.Compare(col_offset=at):
                 self._fail(at, "a comparison stands outside where", _WHERE)
-        raise FormulaError(f"{quoted(self.text)} could not be read. Write a log density such as -z**2/2.")
+        raise FormulaError(f"The formula {quoted(self.text)} could not be read. Simplify it.")
 
     def _nodes(self, depth: int, *nodes: ast.AST) -> tuple[Node, ...]:
         return tuple(self._node(node, depth + 1) for node in nodes)

@@ -187,7 +187,7 @@ def _ticks(top: float, span: float) -> tuple[list[float], list[str]]:
         return [0.0] * SLOTS, [""] * SLOTS
     made = theme.ticks(top - span, top, 5)
     spare = SLOTS - len(made["tickvals"])
-    fitting = [text if len(text) <= 7 else "" for text in made["ticktext"]]  # a cut number is a lie
+    fitting = ["" if len(text.replace(".", "")) > 6 else text for text in made["ticktext"]]  # whole or not
     return (made["tickvals"] + [top] * spare)[:SLOTS], (fitting + [""] * spare)[:SLOTS]
 
 

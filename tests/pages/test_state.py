@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
@@ -365,6 +365,10 @@ class Editor:
         max_size=12,
     )
 )
+@example(
+    [("n", 2), ("on",), ("on",), ("undo",), ("redo",), ("undo",), ("n", 3), ("on",), ("word", "b"), ("undo",)]
+)
+@example([("n", 2), ("n", 3), ("undo",), ("reset",), ("undo",), ("undo",), ("redo",), ("on",), ("redo",)])
 def test_undo_redo_and_reset_are_an_editors(actions):
     app, model = opened(editing, {}), Editor()
     for action in actions:

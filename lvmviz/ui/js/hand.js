@@ -71,7 +71,8 @@ export class Hand {
     this.tell = tell;
     if (!this.curves) this.sent = spec.answers; // Python may remember an earlier visit
     this.answered = Math.max(this.answered, spec.answers);
-    const ours = this.curves && this.sent > this.answered; // Python has not seen the last move yet
+    // Python has not seen the last move yet, or the hand has not let go
+    const ours = this.curves && (this.sent > this.answered || this.moved || this.handles.some((h) => h.dragged));
     const places = ours ? this.curves.map(({ loc, scale }) => ({ loc, scale })) : null;
     this.curves = spec.curves.map((curve, i) => ({ ...curve, ...places?.[i] }));
     this.ours = ours;
