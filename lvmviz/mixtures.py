@@ -64,17 +64,23 @@ def evaluate(theta: GaussianMixtureParams, points: Tensor) -> Evaluation:
     Raises ValueError when a covariance is not positive definite.
     """
     global _recent
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*theta, points)):
+        return _evaluate(theta, points)  # each gradient wants a graph of its own
     key = tuple((tensor, tensor._version) for tensor in (*theta, points))
     for known, found in _recent:
         if all(a is b and i == j for (a, i), (b, j) in zip(known, key, strict=True)):
             return found
+    made = _evaluate(theta, points)
+    _recent = ((key, made), *_recent[:1])
+    return made
+
+
+def _evaluate(theta: GaussianMixtureParams, points: Tensor) -> Evaluation:
     log_lik = log_likelihoods(theta, points)
     log_joint = log_lik + theta.weights.log()
     log_evidence = log_joint.logsumexp(1)
     log_resp = log_joint - log_evidence[:, None]
-    made = Evaluation(log_lik, log_joint, log_evidence, Responsibilities(log_resp, log_resp.exp()))
-    _recent = ((key, made), *_recent[:1])
-    return made
+    return Evaluation(log_lik, log_joint, log_evidence, Responsibilities(log_resp, log_resp.exp()))
 
 
 def responsibilities(theta: GaussianMixtureParams, points: Tensor) -> Responsibilities:
@@ -119,8 +125,18 @@ def maximum(q: Responsibilities, points: Tensor) -> GaussianMixtureParams:
     return GaussianMixtureParams(counts / counts.sum(), means, covariances)
 
 
-def not_positive_definite(covariances: Tensor) -> Tensor:
-    """Which of the covariances (K, D, D) have no Cholesky factor, as (K,) bools."""
+def not_positive_definite(covariances: Tensor, reach: Tensor | float = 0.0) -> Tensor:
+    """Which of the covariances (K, D, D) are singular to rounding, as (K,) bools.
+
+    Points on a line, or one point alone, leave a covariance that is zero but for rounding errors, and a
+    Cholesky factor may survive on them. `reach` (D,) is how far the coordinates reach from 0: means are
+    rounded at eps times that.
+    """
+    eps = torch.finfo(covariances.dtype).eps
     finite = covariances.isfinite().all(2).all(1)
     safe = torch.where(finite[:, None, None], covariances, 0.0)
-    return (torch.linalg.cholesky_ex(safe).info != 0) | ~finite
+    factors, failed = torch.linalg.cholesky_ex(safe)
+    variances = safe.diagonal(dim1=1, dim2=2)  # (K, D)
+    left = factors.diagonal(dim1=1, dim2=2).square()  # of each variance, given the coordinates before it
+    rounding = torch.maximum(64 * eps * len(variances.T) * variances, torch.as_tensor((16 * eps * reach) ** 2).to(variances))
+    return (failed != 0) | ~finite | (left <= rounding).any(1)

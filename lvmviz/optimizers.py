@@ -46,8 +46,8 @@ class Taken(NamedTuple):
     steps: Tensor  # () int64
 
 
-def _taken() -> Tensor:
-    return torch.zeros((), dtype=torch.int64)
+def _none_taken(phi: Tensor) -> Tensor:
+    return phi.new_zeros((), dtype=torch.int64)
 
 
 @choice
@@ -60,7 +60,7 @@ class GradientAscent(Optimizer):
     step_size: float = knob(0.1, 1e-4, 10.0, "Share of the gradient taken in one step.", scale="log")
 
     def init(self, phi: Tensor) -> Taken:
-        return Taken(_taken())
+        return Taken(_none_taken(phi))
 
     def step(self, state: Taken, phi: Tensor, hill: Hill) -> tuple[Taken, Tensor]:
         _, gradient = hill.slope(phi)
@@ -88,7 +88,7 @@ class Adam(Optimizer):
     beta2: float = knob(0.999, 0.0, 0.9999, "Memory of the squared gradient.", label="β₂", more=True)
 
     def init(self, phi: Tensor) -> Moments:
-        return Moments(_taken(), torch.zeros_like(phi), torch.zeros_like(phi))
+        return Moments(_none_taken(phi), torch.zeros_like(phi), torch.zeros_like(phi))
 
     def step(self, state: Moments, phi: Tensor, hill: Hill) -> tuple[Moments, Tensor]:
         _, gradient = hill.slope(phi)
@@ -176,14 +176,17 @@ def _wolfe(
     climb = (direction * gradient).sum(-1)
     low, high = torch.zeros_like(step), torch.full_like(step, torch.inf)
     best, best_value, best_gradient = phi, value, gradient
-    done = climb <= 0.0
+    done = climb <= 1e-5 * ROUNDING * value.abs()  # at the top already
     for _ in range(MEASURE):
         trial = phi + step[:, None] * direction
         trial_value, trial_gradient = hill.slope(trial)
         enough = trial_value >= value + ARMIJO * step * climb - ROUNDING * value.abs()
         enough &= trial_gradient.isfinite().all(-1)
         better = (enough & ~done & (trial_value >= best_value - ROUNDING * value.abs()))[:, None]
-        best, best_gradient = torch.where(better, trial, best), torch.where(better, trial_gradient, best_gradient)
+        best, best_gradient = (
+            torch.where(better, trial, best),
+            torch.where(better, trial_gradient, best_gradient),
+        )
         best_value = torch.where(better[:, 0], trial_value, best_value)
         steep = (trial_gradient * direction).sum(-1) > WOLFE * climb
         done = done | (enough & ~steep)
@@ -207,7 +210,7 @@ class NaturalGradient(Optimizer):
     damping: float = knob(1e-6, 1e-9, 1.0, "Added to F's diagonal.", scale="log", more=True)
 
     def init(self, phi: Tensor) -> Taken:
-        return Taken(_taken())
+        return Taken(_none_taken(phi))
 
     def step(self, state: Taken, phi: Tensor, hill: Hill) -> tuple[Taken, Tensor]:
         value, gradient = hill.slope(phi)

@@ -23,7 +23,7 @@ class RandomPoints(Start):
     """Start every component on a different data point, drawn at random."""
 
     def means(self, key: Key, points: Tensor, count: int) -> Tensor:
-        order = torch.randperm(len(points), generator=generator(key))
+        order = torch.randperm(len(points), generator=generator(key), device="cpu")
         return points[order[:count].to(points.device)]
 
 
@@ -39,7 +39,7 @@ class KMeansPlusPlus(Start):
 
     def means(self, key: Key, points: Tensor, count: int) -> Tensor:
         rng = generator(key)
-        chosen = [int(torch.randint(len(points), (1,), generator=rng))]
+        chosen = [int(torch.randint(len(points), (1,), generator=rng, device="cpu"))]
         distance = torch.full((len(points),), torch.inf, dtype=points.dtype, device=points.device)
         while len(chosen) < count:
             distance = torch.minimum(distance, (points - points[chosen[-1]]).square().sum(1))

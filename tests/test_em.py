@@ -39,7 +39,7 @@ from lvmviz import (
 from lvmviz.algorithms.em import EMInfo
 from lvmviz.core import fold_in
 from lvmviz.datasets import WINE
-from lvmviz.mixtures import log_density, responsibilities
+from lvmviz.mixtures import log_density, maximum, responsibilities
 from lvmviz.tables import Table
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -251,6 +251,16 @@ def test_the_gradient_is_0_where_em_ends():
         means,
     )
     assert float(far[0].abs().max()) > 0.1  # a gradient that can be other than 0
+
+
+def test_an_m_step_takes_the_q_it_is_given():
+    """q is the parameters it was made from, also where theta has moved on since."""
+    em = EM(data=DATA["blobs"], components=3, regularizer=Floor(amount=0))
+    state = run(Job(em, steps=4))[-1].state
+    assert not torch.equal(state.theta.means, state.theta_q.means)
+    again, _ = em.step(0, state._replace(half_steps=torch.tensor(3)))
+    expected = maximum(em.q(state), torch.tensor(DATA["blobs"].table().points))
+    assert all(torch.equal(a, b) for a, b in zip(again.theta, expected, strict=True))
 
 
 def test_em_stops_where_it_says():

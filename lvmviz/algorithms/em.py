@@ -83,7 +83,7 @@ class EM(Algorithm):
             )
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
         spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)
-        if bool(not_positive_definite(spread[:1]).any()):
+        if bool(not_positive_definite(spread[:1], points.abs().amax(0)).any()):
             raise ValueError(
                 "the points lie on a line or plane: raise the regularizer, or leave out a feature"
             )
@@ -109,7 +109,7 @@ class EM(Algorithm):
         points = self._points()
         theta = maximum(responsibilities(state.theta_q, points), points)
         theta = theta._replace(covariances=self.regularizer(theta.covariances))
-        collapsed = not_positive_definite(theta.covariances)
+        collapsed = not_positive_definite(theta.covariances, points.abs().amax(0))
         # a collapsed Gaussian has no density: keep the last theta that had one
         kept = state.theta if bool(collapsed.any()) else theta
         return EMState(kept, state.theta_q, state.half_steps + 1, collapsed, state.log_lik)

@@ -6,7 +6,20 @@ from lvmviz.ui.controls import Controls, link_of, switch
 from lvmviz.ui.derivation import Line, Term, derivation
 from lvmviz.ui.dock import dock
 from lvmviz.ui.doors import Door, computer, doors, open_picked
-from lvmviz.ui.frame import Stage, beside, columns, dark, empty, failed, head, page, plain, projector, scale, stage
+from lvmviz.ui.frame import (
+    Stage,
+    beside,
+    columns,
+    dark,
+    empty,
+    failed,
+    head,
+    page,
+    plain,
+    projector,
+    scale,
+    stage,
+)
 from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.live import live
 from lvmviz.ui.player import Button, player

@@ -9,6 +9,16 @@ from lvmviz.ui.site import PageFile, pages
 
 pytestmark = pytest.mark.browser
 PAGES = pages()
+DRAWN = """() => document.querySelector("[data-testid=stApp]").dataset.testScriptState === "notRunning"
+    && [...document.querySelectorAll(".lv-plot")].every((plot) => plot.dataset.drawn)"""
+NAMELESS = """() => [...document.querySelectorAll("button, input, textarea, [role=slider]")]
+    .filter((n) => n.offsetParent !== null && n.type !== "file" && !n.closest("[aria-hidden=true]"))
+    .filter((n) => {
+        const by = document.getElementById(n.getAttribute("aria-labelledby")?.split(" ")[0]);
+        const names = [n.getAttribute("aria-label"), n.textContent, n.title, n.labels?.[0]?.textContent, by?.textContent];
+        return !names.some((name) => name?.trim());
+    })
+    .map((n) => n.outerHTML.slice(0, 200))"""
 SIZES = ((1440, 900), (1024, 768), (1920, 1080))
 FIRST_SCREEN = (
     ".st-key-controls",
@@ -30,7 +40,7 @@ def test_page_fits_every_screen(page: PageFile, dark, visitor) -> None:
         opened.set_viewport_size({"width": width, "height": height})
         opened.wait_for_function(  # the figures follow the window
             "() => [...document.querySelectorAll('.lv-plot')]"
-            ".every(n => Math.abs(n.querySelector('.main-svg').clientWidth - n.clientWidth) <= 1)"
+            ".every(n => Math.abs((n.querySelector('.main-svg')?.clientWidth ?? 0) - n.clientWidth) <= 1)"
         )
         assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, "overflows")
         main = opened.get_by_test_id("stMain")
@@ -50,24 +60,17 @@ def test_every_page_is_in_the_menu(visitor) -> None:
     for page in [*PAGES[1:], PAGES[0]]:
         if page.group:
             opened.get_by_test_id("stTopNavSection").get_by_text(page.group, exact=True).click()
-        opened.get_by_role("link", name=page.title, exact=True).last.click()
+        opened.locator(f"a[href$='/{page.url}']").last.click()
         expect(opened).to_have_url(re.compile(rf"/{page.url}($|\?)"))
         expect(opened.locator("h1")).to_be_visible()
-        opened.wait_for_function("""() => document.querySelector("[data-testid=stApp]").dataset.testScriptState
-            === "notRunning" """)
+        opened.wait_for_function(DRAWN)
         expect(opened.get_by_test_id("stAlert")).to_have_count(0)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
 def test_everything_has_a_name(page: PageFile, visit) -> None:
     opened = visit(f"/{page.url}")
-    nameless = opened.evaluate("""() => [...document.querySelectorAll("button, input, textarea, [role=slider]")]
-        .filter((n) => n.offsetParent !== null)
-        .filter((n) => !(n.getAttribute("aria-label") || n.textContent || n.title
-            || n.labels?.[0]?.textContent || document.getElementById(n.getAttribute("aria-labelledby"))?.textContent
-            || "").trim())
-        .map((n) => n.outerHTML.slice(0, 200))""")
-    assert nameless == []
+    assert opened.evaluate(NAMELESS) == []
     for plot in opened.locator(".lv-plot").all():
         assert plot.get_attribute("role") == "img"
         assert len(plot.get_attribute("aria-label") or "") > 10

@@ -1,0 +1,288 @@
+"""Variational inference: a batch of q's that climb towards a posterior."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+
+from lvmviz.core import Algorithm, Key, choice, knob
+from lvmviz.divergences import Decomposition
+from lvmviz.families import Family, Gaussian, Line
+from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction, elbo_terms, fisher
+from lvmviz.objectives import Objective, ReverseKL, quantiles
+from lvmviz.optimizers import LBFGS, Adam, Hill, Optimizer
+from lvmviz.quadrature import decompose
+from lvmviz.targets import Skewed, Target
+
+Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+ENDLESS = 1e300  # told for infinity: a number that JSON has
+WIDEST = 4.0  # the other starts' sds are at most this times wider or narrower
+
+
+class VIState(NamedTuple):
+    """The q's and what the optimizer remembers of them."""
+
+    phi: Tensor  # (B, P), start 0 first; always finite
+    optimizer: Any  # the optimizer's own NamedTuple of tensors
+    value: Tensor  # (B,) the objective at phi by quadrature, nats
+    gradient: Tensor  # (B, P) its gradient
+    lost: Tensor  # (B,) bool, q's whose next step was no longer finite: they stay where they last were
+    move: Tensor  # (B,) length of the last step in phi
+    steps: Tensor  # () int64
+
+
+class VIInfo(NamedTuple):
+    """The numbers of start 0 after a step, nats, and how the others stand; infinity is told as 1e300."""
+
+    iteration: int
+    objective: float  # what is climbed, by the batch's own rule
+    log_evidence: float  # log p(x)
+    elbo: float
+    kl: float  # KL(q || p(z | x)), an integral of its own
+    joint: float  # E_q[log p(x, z)]
+    entropy: float  # H(q)
+    likelihood: float  # E_q[log p(x | z)]
+    kl_prior: float  # KL(q || p(z))
+    error: float  # how far a sum of these may be off
+    grad_norm: float  # of the objective's exact gradient
+    move: float  # length of the last step in phi
+    best: float  # the highest objective among all starts
+    best_start: int
+    settled: int  # starts whose gradient is below the tolerance
+    lost: int  # starts that left the finite numbers
+    status: str  # of start 0: "moving", "converged" or "not finite"
+
+    @property
+    def evidence(self) -> Decomposition:
+        """The numbers as the evidence and its terms."""
+        return Decomposition(*self[2:10])
+
+
+@choice
+class VI(Algorithm):
+    """Variational inference: climb the ELBO, or another objective, until q fits the posterior.
+
+    phi <- optimizer(phi, gradient of the objective at phi). The gradient is exact, by quadrature, or estimated
+    from draws of q; whatever climbs, the numbers told are by quadrature (Jordan et al., 1999; Kingma and
+    Welling, 2014; Ranganath, Gerrish and Blei, 2014; notes 000 and 001). Start 0 begins at `mean` and `sd`,
+    the others on a fixed even spread of means and log sds round it. All see the same draws.
+    An optimizer that measures its way (L-BFGS, natural gradient) does so on the draws of that step.
+    """
+
+    target: Target = knob(Skewed(), help="The posterior to fit.", label="Posterior")
+    family: Family = knob(Gaussian(), help="What q may be.", label="Family of q")
+    objective: Objective = knob(ReverseKL(), help="What makes one q better than another.")
+    optimizer: Optimizer = knob(Adam(), help="How q moves.")
+    gradient: Estimator = knob(Exact(), help="Where the gradient comes from.")
+    starts: int = knob(16, 1, 256, "How many q's climb at once.")
+    mean: float = knob(0.0, -30.0, 30.0, "Where q's centre begins.", label="Start at")
+    sd: float = knob(1.0, 0.005, 30.0, "How wide q begins.", label="Start width", scale="log")
+    spread: float = knob(8.0, 0.0, 60.0, "How far from it the other starts' means lie.", more=True)
+    tolerance: float = knob(1e-6, 1e-12, 1e-1, "A gradient shorter than this counts as none.",
+                            label="Stop below", scale="log", more=True)  # fmt: skip
+
+    def init(self, key: Key) -> tuple[VIState, VIInfo]:
+        self._refuse()
+        phi = self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts))
+        value, gradient = self._exact(phi)
+        finite = value.isfinite() & gradient.isfinite().all(-1)
+        if not bool(finite[0]):
+            raise ValueError(
+                f"{self.objective.name()} is infinite or undefined at mean {self.mean:g} and sd {self.sd:g}: "
+                "move the start, or choose another objective or family of q"
+            )
+        value = torch.where(finite, value, -ENDLESS)
+        gradient = torch.where(finite[:, None], gradient, 0.0)
+        steps = torch.zeros((), dtype=torch.int64, device="cpu")
+        first = VIState(
+            phi, self.optimizer.init(phi), value, gradient, ~finite, torch.zeros_like(value), steps
+        )
+        return first, self._told(first)
+
+    def step(self, key: Key, state: VIState) -> tuple[VIState, VIInfo]:
+        exact = _remembered(self._exact, state.phi, (state.value, state.gradient))
+        slope = exact if self.gradient.exact else _remembered(self._estimate(key))
+        hill = Hill(slope if self.optimizer.measures else _safe(slope), lambda phi: fisher(self.family, phi))
+        memory, phi = self.optimizer.step(state.optimizer, state.phi, hill)
+        value, gradient = exact(phi)
+        finite = phi.isfinite().all(-1) & value.isfinite() & gradient.isfinite().all(-1)
+        stays = (~finite | state.lost)[:, None]
+        phi = torch.where(stays, state.phi, phi)
+        new = VIState(
+            phi,
+            memory,
+            torch.where(stays[:, 0], state.value, value),
+            torch.where(stays, state.gradient, gradient),
+            stays[:, 0],
+            (phi - state.phi).norm(dim=-1),
+            state.steps + 1,
+        )
+        return new, self._told(new)
+
+    def finished(self, state: VIState, info: VIInfo) -> bool:
+        return info.settled + info.lost == self.starts
+
+    def _refuse(self) -> None:
+        name = self.objective.name()
+        if self.target.dim != _on_line(self.family).dim:
+            raise ValueError(
+                f"{self.target.name()} has {self.target.dim} dimensions: choose a posterior with one"
+            )
+        if isinstance(self.gradient, ScoreFunction) and not isinstance(self.objective, ReverseKL):
+            raise ValueError(f"the score function estimates the ELBO's gradient, not that of {self.objective.name()}: "
+                             "choose the exact gradient")  # fmt: skip
+        if isinstance(self.gradient, Reparameterized):
+            self.objective.reduce(torch.zeros(self.gradient.draws, dtype=torch.float64))  # says what it lacks
+
+    def _exact(self, phi: Tensor) -> tuple[Tensor, Tensor]:
+        return _slope(lambda leaf: self.objective.value(self.target, self.family, leaf), phi)
+
+    def _estimate(self, key: Key) -> Slope:
+        """The objective and its gradient as one set of draws sees them."""
+        noise = self.gradient.noise(key, self.family.dim)
+        target, family = self.target, self.family
+        if isinstance(self.gradient, Reparameterized):
+            return lambda phi: _slope(lambda leaf: self.objective.surrogate(target, family, leaf, noise), phi)
+
+        def slope(phi: Tensor) -> tuple[Tensor, Tensor]:
+            with torch.no_grad():
+                z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
+                value = elbo_terms(target, family)(phi, z).mean(-1)
+            return value, self.gradient.per_draw(target, family, phi, noise).mean(-2)
+
+        return slope
+
+    def _told(self, state: VIState) -> VIInfo:
+        norms = state.gradient.norm(dim=-1)
+        still = (norms < self.tolerance) & ~state.lost
+        best = int(state.value.argmax())
+        return VIInfo(
+            int(state.steps),
+            float(state.value[0]),
+            *(_plain(term) for term in decompose(self.target, _on_line(self.family), state.phi[0])),
+            grad_norm=float(norms[0]),
+            move=float(state.move[0]),
+            best=float(state.value[best]),
+            best_start=best,
+            settled=int(still.sum()),
+            lost=int(state.lost.sum()),
+            status="not finite" if bool(state.lost[0]) else "converged" if bool(still[0]) else "moving",
+        )
+
+
+def best_fit(target: Target, family: Family, objective: Objective | None = None) -> Tensor:
+    """phi (P,) of the best q found: L-BFGS on the exact objective from ten starts, the highest of all.
+
+    Where log p is smooth the gradient left is below 1e-8. ValueError when the objective is finite at no start.
+    """
+    return _best_fit(target, family, objective or ReverseKL()).clone()
+
+
+@functools.lru_cache(maxsize=512)
+def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
+    height = functools.partial(objective.value, target, family)
+    phi, value = _climb(height, _starts(target, family), 1e-3, 15)
+    best = value.argmax()
+    if not bool(value[best].isfinite()):
+        raise ValueError(
+            f"{objective.name()} is infinite for every {family.name()} tried on {target.name()}: choose a family "
+            "with other tails, or another objective"
+        )
+    phi = phi[best : best + 1]
+    if isinstance(objective, ReverseKL) and float(objective.error(target, family, phi)) > 1e-9:
+        height = functools.partial(objective.careful, target, family)  # log p has a kink, or q's draw a jump
+    return _climb(height, phi, 1e-10, 200)[0][0]
+
+
+def _climb(
+    value: Callable[[Tensor], Tensor], phi: Tensor, tolerance: float, steps: int
+) -> tuple[Tensor, Tensor]:
+    """phi (B, P) at the tops that L-BFGS reaches, and the values (B,) there, -inf where not finite."""
+    slope = _remembered(functools.partial(_slope, value))
+    optimizer, hill = LBFGS(), Hill(slope, lambda phi: phi)
+    memory = optimizer.init(phi)
+    for _ in range(steps):
+        memory, new = optimizer.step(memory, phi, hill)
+        still = (slope(new)[1].norm(dim=-1) < tolerance) | (new == phi).all(-1)
+        phi = new
+        if bool(still.all()):
+            break
+    height = slope(phi)[0]
+    return phi, torch.where(height.isfinite(), height, -torch.inf)
+
+
+def _starts(target: Target, family: Family) -> Tensor:
+    """phi (10, P): five quantiles of p, each with a wide and a narrow q."""
+    shares = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95, 0.16, 0.84], dtype=torch.float64, device="cpu")
+    *centres, low, high = quantiles(target, shares)
+    widths = torch.stack([0.5 * (high - low), 0.15 * (high - low)])
+    return family.at(torch.stack(centres).repeat(2), widths.repeat_interleave(5))
+
+
+def landscape(target: Target, family: Family, means: Tensor, sds: Tensor) -> Tensor:
+    """The ELBO (S, M), nats, of the family's q at every sd (S,) and mean (M,), as `Family.at` makes it.
+
+    By the coarse rule: a picture's accuracy, not a number's.
+    """
+    grid = torch.broadcast_tensors(means.double().unsqueeze(0), sds.double().unsqueeze(1))
+    with torch.no_grad():
+        return ReverseKL().value(target, family, family.at(*grid), coarse=True)
+
+
+def _slope(value: Callable[[Tensor], Tensor], phi: Tensor) -> tuple[Tensor, Tensor]:
+    """A value (B,) and its gradient (B, P), both detached."""
+    with torch.enable_grad():
+        leaf = phi.detach().requires_grad_()
+        heights = value(leaf)
+        return heights.detach(), torch.autograd.grad(heights.sum(), leaf)[0]
+
+
+def _remembered(
+    slope: Slope, phi: Tensor | None = None, answer: tuple[Tensor, Tensor] | None = None
+) -> Slope:
+    """The slope, which is not computed twice in a row for an equal phi."""
+    last = [(phi, answer)]
+
+    def ask(at: Tensor) -> tuple[Tensor, Tensor]:
+        phi, answer = last[0]
+        if answer is None or phi is None or not torch.equal(phi, at):
+            answer = slope(at)
+            last[0] = (at, answer)
+        return answer
+
+    return ask
+
+
+def _safe(slope: Slope) -> Slope:
+    """The slope with no gradient where it is not finite, so that an optimizer's averages stay numbers."""
+
+    def ask(phi: Tensor) -> tuple[Tensor, Tensor]:
+        value, gradient = slope(phi)
+        return value, torch.where(gradient.isfinite().all(-1, keepdim=True), gradient, 0.0)
+
+    return ask
+
+
+def _spread(mean: float, sd: float, spread: float, starts: int) -> tuple[Tensor, Tensor]:
+    """Means and sds (B,): the start itself, then an even spread round it (Roberts' R2 sequence, 2018)."""
+    index = torch.arange(starts, dtype=torch.float64, device="cpu")
+    across, along = (
+        2.0 * torch.frac(0.5 + index * step) - 1.0 for step in (0.7548776662466927, 0.5698402909980532)
+    )
+    return mean + spread * across, sd * WIDEST**along
+
+
+def _on_line(family: Family) -> Line:
+    if not isinstance(family, Line):
+        raise ValueError(f"{family.name()} has {family.dim} dimensions: choose a family of q with one")
+    return family
+
+
+def _plain(number: float) -> float:
+    return min(max(float(number), -ENDLESS), ENDLESS)

@@ -1,0 +1,299 @@
+"""What a fit of q climbs: bounds on the evidence and divergences, larger is better, by quadrature.
+
+Everything here takes a batch of q's and can be differentiated in phi; for one q, adaptively and with the error
+of every integral, there is `lvmviz.quadrature`.
+"""
+
+from __future__ import annotations
+
+import abc
+import functools
+import math
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvmviz.core import Choice, Key, choice, generator, knob
+from lvmviz.families import LOG_2PI, Family, Line
+from lvmviz.quadrature.rule import NODES, RULES, integrate, panels, to_t, to_z
+from lvmviz.quadrature.survey import survey
+from lvmviz.targets import Target
+
+NEAR_ONE = 1e-4  # Renyi orders this near 1 use the form without a logarithm's cancellation
+DIVERGES = 1e-3  # share of an integral in its outermost nodes from which on it counts as infinite
+LOST = 42.0  # nats below a whole, a part of it is lost in rounding
+STEP, MOST_STEPS = 0.3, 1500  # of IWAE's integral over log t
+
+
+class Objective(Choice):
+    """What makes one q better than another, in nats; larger is better.
+
+    `value` is deterministic and differentiable in phi. `surrogate` is the same from draws, and its derivative
+    a Monte-Carlo gradient.
+    """
+
+    @abc.abstractmethod
+    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+        """The objective (B,) for phi (B, P), by quadrature; -inf where an integral is infinite.
+
+        With `coarse` by the rule that has half the nodes.
+        """
+
+    @abc.abstractmethod
+    def reduce(self, log_ratio: Tensor) -> Tensor:
+        """The objective from log p(x, z) - log q(z) at draws of q, (..., S) -> (...,)."""
+
+    def error(self, target: Target, family: Family, phi: Tensor) -> Tensor:
+        """How far `value` may be off, (B,): the disagreement of the two rules."""
+        with torch.no_grad():
+            fine = self.value(target, family, phi)
+            return (fine - self.value(target, family, phi, coarse=True)).abs() + 1e-13 * fine.abs()
+
+    def surrogate(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
+        """The objective (B,) from the draws that noise (S, dim) makes, differentiable in phi through them."""
+        z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
+        return self.reduce(target.log_prob(z) - family.log_prob(phi, z))
+
+
+@choice
+class ReverseKL(Objective):
+    """Minimize KL(q || p): climb the ELBO, E_q[log p(x, z) - log q(z)], which avoids what p excludes.
+
+    log p(x) - ELBO = KL(q || p(z | x)) (Jordan, Ghahramani, Jaakkola and Saul, 1999; note 000). From draws it is
+    unbiased.
+    """
+
+    title = "Reverse KL (ELBO)"
+
+    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+        q, entropy = over_q(target, family, phi, coarse), family.entropy(phi)
+        terms = _weighted(q.log_weights, q.log_p - q.log_q if entropy is None else q.log_p)
+        total = terms.sum(-1) if entropy is None else terms.sum(-1) + entropy
+        return _convergent(terms, total)
+
+    def careful(self, target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Tensor:
+        """The same (B,) on the panels of p and q: five times the nodes, and exact where log p has kinks too."""
+        line = over_line(target, family, phi, coarse)
+        terms = _weighted(line.log_weights + line.log_q, line.log_p - line.log_q)
+        return _convergent(terms, terms.sum(-1))
+
+    def reduce(self, log_ratio: Tensor) -> Tensor:
+        return log_ratio.mean(-1)
+
+
+@choice
+class ForwardKL(Objective):
+    """Minimize KL(p || q): climb -KL(p(z | x) || q), which covers all that p has.
+
+    Its best Gaussian takes p's mean and standard deviation (Minka, 2005). It is -inf where q's tails are too
+    light for p's. The expectation is p's: draws of q give no estimate of it.
+    """
+
+    title = "Forward KL"
+
+    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+        line = over_line(target, family, phi, coarse)
+        log_mass = line.log_weights + line.log_p
+        log_evidence = torch.logsumexp(log_mass, -1, keepdim=True)
+        terms = _weighted(log_mass - log_evidence, line.log_q - line.log_p + log_evidence)
+        return _convergent(terms, terms.sum(-1))
+
+    def reduce(self, log_ratio: Tensor) -> Tensor:
+        raise ValueError(
+            "KL(p || q) is an expectation over p, not over draws of q: choose the exact gradient"
+        )
+
+
+@choice
+class Renyi(Objective):
+    """A bound whose order says how much q must cover: 1 is the ELBO, 0 the evidence itself.
+
+    1 / (1 - a) log E_q[(p(x, z) / q(z))^(1 - a)] (Li and Turner, 2016). It is -inf where the integral is
+    infinite, as it can be for orders above 1. From draws the logarithm makes it biased unless the order is 1.
+    """
+
+    title = "Rényi bound"
+    alpha: float = knob(0.5, 0.0, 5.0, "The order: 0 is log p(x), 1 the ELBO.", label="Order α")
+
+    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+        line, rest = over_line(target, family, phi, coarse), 1.0 - self.alpha
+        if not rest:
+            return ReverseKL().careful(target, family, phi, coarse)
+        terms = line.log_weights + rest * line.log_p + (self.alpha * line.log_q if self.alpha else 0.0)
+        total = torch.logsumexp(terms, -1)
+        value = total / rest if abs(rest) > NEAR_ONE else _near_elbo(line, rest)
+        return _convergent((terms - total.unsqueeze(-1)).exp(), value)
+
+    def reduce(self, log_ratio: Tensor) -> Tensor:
+        rest = 1.0 - self.alpha
+        if abs(rest) < NEAR_ONE:
+            return log_ratio.mean(-1)
+        return (torch.logsumexp(rest * log_ratio, -1) - math.log(log_ratio.shape[-1])) / rest
+
+
+def _near_elbo(line: Nodes, rest: float) -> Tensor:
+    """The bound (B,) of order 1 - rest: log E[ratio^rest] / rest without the cancellation in a small logarithm."""
+    rise = _weighted(line.log_weights + line.log_q, torch.expm1(rest * (line.log_p - line.log_q)))
+    return torch.log1p(rise.sum(-1)) / rest
+
+
+@choice
+class IWAE(Objective):
+    """The evidence as K draws at a time see it: a bound that rises from the ELBO to log p(x) with K.
+
+    E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016). Its value
+    needs no draws: log y = int_0^inf (e^-t - e^-ty) dt/t (Frullani) makes it one integral of the K-th power of
+    M(s) = E_q[e^-sw]. From draws it is unbiased.
+    """
+
+    title = "IWAE"
+    draws: int = knob(5, 1, 1000, "How many draws K share one logarithm.", label="Draws K", scale="log")
+
+    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+        if self.draws == 1:
+            return ReverseKL().value(target, family, phi, coarse=coarse)
+        q = over_q(target, family, phi, coarse)
+        return _log_of_mean(q.log_p - q.log_q, q.log_weights, self.draws, 1.5 * STEP if coarse else STEP)
+
+    def reduce(self, log_ratio: Tensor) -> Tensor:
+        """The mean over groups of K draws; what fills no group is left out."""
+        groups = log_ratio.shape[-1] // self.draws
+        if groups == 0:
+            raise ValueError(f"IWAE needs at least K = {self.draws} draws: raise S or lower K")
+        log_ratio = log_ratio[..., : groups * self.draws].unflatten(-1, (groups, self.draws))
+        return (torch.logsumexp(log_ratio, -1) - math.log(self.draws)).mean(-1)
+
+    def sampled(
+        self, target: Target, family: Family, phi: Tensor, key: Key, repeats: int = 1000
+    ) -> tuple[Tensor, Tensor]:
+        """The bound (...,) for phi (..., P) from `repeats` groups of K draws, and its standard error."""
+        noise = torch.randn((repeats, self.draws, family.dim), generator=generator(key), dtype=torch.float64)
+        each = self.surrogate(target, family, phi.unsqueeze(-2).expand(*phi.shape[:-1], repeats, -1), noise)
+        return each.mean(-1), each.std(-1) / math.sqrt(repeats)
+
+
+def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float) -> Tensor:
+    """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral over log t.
+
+    Both ends are where the integrand is lost in rounding; the trapezoidal rule is spectral between them.
+    """
+    shift = torch.logsumexp(log_weights + log_ratio, -1).detach()
+    height = log_ratio - shift.unsqueeze(-1)
+    low, high = _ends_of_log_t(height.detach(), log_weights.detach(), count)
+    steps = min(MOST_STEPS, math.ceil(float(((high - low) / step).max())))
+    h = ((high - low) / steps).clamp(min=step).unsqueeze(-1)
+    u = low.unsqueeze(-1) + h * torch.arange(steps + 1, dtype=low.dtype, device=low.device)
+    decay = torch.exp(-torch.exp(u.unsqueeze(-1) - math.log(count) + height.unsqueeze(-2)))
+    moment = (decay @ log_weights.exp().unsqueeze(-1)).squeeze(-1)
+    return shift + (h * (torch.exp(-torch.exp(u)) - moment**count)).sum(-1)
+
+
+def _ends_of_log_t(height: Tensor, log_weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
+    """The range (B,) of log t outside which e^-t and M(t / K)^K are equal to rounding: both 1, or both 0."""
+    heavy = torch.where(log_weights > -LOST, height, 0.0)
+    low = -LOST - heavy.amax(-1).clamp(min=0.0)
+    ordered, index = height.sort(-1)
+    below = log_weights.exp().gather(-1, index).cumsum(-1).log()
+    rare = (count * below < -LOST).sum(-1, keepdim=True).clamp(max=height.shape[-1] - 1)
+    return low, (math.log(count) - ordered.gather(-1, rare).squeeze(-1)).clamp(min=0.0) + 4.0
+
+
+# ---- nodes and weights ----
+
+
+class Nodes(NamedTuple):
+    """The integrand's parts at the nodes of an integral; weights belong to dz, or to q(z) dz."""
+
+    log_p: Tensor  # (B, S) log p(x, z), nats
+    log_q: Tensor  # (B, S) log q(z; phi), nats
+    log_weights: Tensor  # (B, S)
+
+
+def over_q(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
+    """Nodes for an expectation over q: they move with q where its draw is one stretch of the noise.
+
+    A mixture's is not: there they stand still on the panels of p and q, and q is in the weights.
+    """
+    if not (isinstance(family, Line) and not family.affine):
+        noise, log_weights = noise_rule(family.dim, coarse)
+        z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
+        return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights.expand(z.shape[:-1]))
+    line = over_line(target, family, phi, coarse)
+    return line._replace(log_weights=line.log_weights + line.log_q)
+
+
+def over_line(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
+    """Nodes for an integral over the line that resolve p's features and every q's."""
+    if not isinstance(family, Line):
+        raise ValueError(f"{type(family).__name__} has {family.dim} dimensions; this objective needs one")
+    own = family.spread(phi.detach())
+    return _nodes(
+        target, family, phi, torch.cat([places(target).expand(*own.shape[:-1], -1), own], -1), coarse
+    )
+
+
+def _nodes(target: Target, family: Family, phi: Tensor, edges: Tensor, coarse: bool) -> Nodes:
+    """Gauss's or Kronrod's nodes in the double-exponential coordinate, on panels between edges (B, J)."""
+    t = torch.from_numpy(to_t(edges.numpy())).sort(-1).values.unsqueeze(-1)
+    x, weights = (
+        torch.from_numpy(part) for part in ((NODES[1::2], RULES[1::2, 1]) if coarse else (NODES, RULES[:, 0]))
+    )
+    half = 0.5 * (t[..., 1:, :] - t[..., :-1, :])
+    t = 0.5 * (t[..., 1:, :] + t[..., :-1, :]) + half * x
+    angle = 0.5 * math.pi * t.sinh()
+    log_weights = (half * weights * (0.5 * math.pi) * t.cosh() * angle.cosh()).log().flatten(-2)
+    z = angle.sinh().flatten(-2).unsqueeze(-1)
+    return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights)
+
+
+@functools.lru_cache(maxsize=128)
+def places(target: Target) -> Tensor:
+    """Places (J,) on the line between which p(x, z) is smooth: an adaptive integral's panels."""
+
+    def log_joint(z: np.ndarray) -> np.ndarray:
+        return np.nan_to_num(target.log_prob(torch.from_numpy(z).unsqueeze(-1)).numpy(), nan=-np.inf)
+
+    seen = survey(log_joint)
+    edges = panels(seen.places, seen.low, seen.high)
+    return torch.from_numpy(
+        to_z(integrate(lambda z: ((log_joint(z) - seen.top)[None], np.ones((1, len(z)))), edges).edges)
+    )
+
+
+def quantiles(target: Target, shares: Tensor) -> Tensor:
+    """z (J,) below which p has the shares (J,) of its mass, to the nearest node: where a fit may start."""
+    t = torch.from_numpy(to_t(places(target).numpy()))
+    t = (t[:-1, None] + torch.diff(t)[:, None] * (0.5 + 0.5 * torch.from_numpy(NODES))).flatten()
+    z = torch.from_numpy(to_z(t.numpy()))
+    mass = torch.softmax(target.log_prob(z[:, None]) + torch.log(torch.gradient(z)[0]), 0).cumsum(0)
+    return z[torch.searchsorted(mass, shares).clamp(max=len(z) - 1)]
+
+
+@functools.lru_cache(maxsize=8)
+def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
+    """Nodes (S, dim) and log weights (S,) for an expectation over standard normal noise, float64.
+
+    The trapezoidal rule in t, e = sinh(2 sinh t), |e| <= 35 in one dimension and 9 in two. It converges
+    exponentially also where log p has poles near the line, as between two modes, which hold Gauss-Hermite up, and
+    reaches far enough for the tails of a q that is no Gaussian (Takahasi and Mori, 1974; Trefethen, 2022).
+    """
+    h, reach = {1: (1 / 64, 96), 2: (1 / 16, 18)}[dim]
+    t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")
+    e, slope = torch.sinh(2.0 * t.sinh()), 2.0 * t.cosh() * torch.cosh(2.0 * t.sinh())
+    log_weights = -0.5 * e**2 - 0.5 * LOG_2PI + torch.log((2 * h if coarse else h) * slope)
+    index = torch.cartesian_prod(*[torch.arange(len(t), device="cpu")] * dim).reshape(-1, dim)
+    return e[index], log_weights[index].sum(-1)
+
+
+def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
+    """exp(log weight) x value, and 0 where the weight is 0 whatever the value, also for the gradient."""
+    weights = log_weights.exp()
+    return weights * torch.where(weights > 0.0, values, 0.0)
+
+
+def _convergent(terms: Tensor, total: Tensor) -> Tensor:
+    """The total (B,) of an integral's terms (B, S), or -inf where they have not died out at both ends."""
+    ends = terms.detach()[..., [0, 1, -2, -1]].abs().amax(-1)
+    return torch.where(ends <= DIVERGES * terms.detach().abs().sum(-1), total, -torch.inf)

@@ -1,0 +1,113 @@
+"""Where a log density on the line has its mass: modes, kinks and spikes, found before it is integrated."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from lvmviz.quadrature.rule import FAR, to_z
+
+LogDensity = Callable[[np.ndarray], np.ndarray]  # z (n,) -> nats (n,), -inf where impossible
+
+MOST_MODES = 64
+JUMP = 1e-3  # nats between neighbours 1e-6 apart: a jump or a border, to be found to the last digit
+UNBOUNDED = (
+    "the mass of exp(log p) is infinite: log p must fall faster than -log|z| on both sides; "
+    "add a prior, -z**2 / 2 say"
+)
+OVERFLOW = 1e100  # a log density of this size that ends in -inf left the floats, not its support
+
+
+class NotIntegrable(ValueError):
+    """A density with no finite mass: the sentence says why, and what to do about it."""
+
+
+class Survey(NamedTuple):
+    """What quadrature must know of a log density."""
+
+    top: float  # its largest value met, nats
+    places: np.ndarray  # where panels should end: the modes, and round them where the density falls
+    low: float  # beyond these z the log density leaves the floats
+    high: float
+
+
+def _look() -> np.ndarray:
+    """Where to look first: every 1/64 up to 64 so that sd .005 shows on any background, ever wider beyond."""
+    fine = np.arange(1, 4097) / 64
+    near = 2.0 ** -np.arange(7.0, 60.0, 2.0)[::-1]
+    far = 64 * 2 ** (np.arange(1, 641) / 32)
+    farther = np.geomspace(far[-1] * 2, FAR, 320)
+    side = np.concatenate([near, fine, far, farther])
+    return np.concatenate([-side[::-1], [0.0], side])
+
+
+LOOK = _look()
+CLOSER = np.linspace(0.0, 1.0, 65)
+STEPS = 2.0 ** np.arange(-27, 10)
+STEPS = np.concatenate([-STEPS[::-1], STEPS])
+COARSE = to_z(np.linspace(-6, 6, 25))
+
+
+def survey(log_f: LogDensity) -> Survey:
+    """The modes to 1e-7 and the range, by looking on many scales; NotIntegrable when there is nothing."""
+    with np.errstate(all="ignore"):
+        height = log_f(LOOK)
+        _refuse(height)
+        low, high = _reach(height)
+        modes = _closer(log_f, *_peaks(height))
+        near = modes[:, None] + np.maximum(1.0, np.abs(modes))[:, None] * STEPS
+        tops = log_f(modes)
+        drop = tops[:, None] - log_f(near.ravel()).reshape(near.shape)
+        falls = near[(drop > 0.3) & (drop < 200.0)]  # a parabola falls fourfold a step: none ends above 50
+        top = float(max(height.max(), tops.max(initial=-np.inf)))
+        return Survey(top, np.concatenate([COARSE, modes, falls]), low, high)
+
+
+def _refuse(height: np.ndarray) -> None:
+    best = int(height.argmax())
+    if np.isneginf(height[best]):
+        raise NotIntegrable("log p is -inf or undefined at every z; make it finite where z is possible")
+    if best in (0, len(LOOK) - 1):
+        raise NotIntegrable(UNBOUNDED)
+    if np.isposinf(height[best]):
+        raise NotIntegrable(f"log p is +inf at z = {LOOK[best]:g}: no density there; keep it finite")
+
+
+def _reach(height: np.ndarray) -> tuple[float, float]:
+    first, last = np.flatnonzero(np.isfinite(height))[[0, -1]]
+    low = LOOK[first] if height[first] < -OVERFLOW else -FAR
+    high = LOOK[last] if height[last] < -OVERFLOW else FAR
+    return float(low), float(high)
+
+
+def _peaks(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The brackets of the highest local maxima."""
+    centre = height[1:-1]
+    peak = 1 + np.flatnonzero((centre >= height[:-2]) & (centre > height[2:]))
+    peak = peak[np.argsort(-height[peak])[:MOST_MODES]]
+    return LOOK[peak - 1], LOOK[peak + 1]
+
+
+def _closer(log_f: LogDensity, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """The maximum in every bracket, by looking again and again; no derivative, so kinks are found too."""
+    left, best, right, drop = _zoom(log_f, left, right, 4)
+    jump = drop > JUMP
+    if jump.any():
+        best[jump] = _zoom(log_f, left[jump], right[jump], 7)[1]
+    return best
+
+
+def _zoom(log_f: LogDensity, left: np.ndarray, right: np.ndarray, rounds: int) -> tuple[np.ndarray, ...]:
+    """The best place, its neighbours, and how far the lower of them lies below it."""
+    rows = np.arange(len(left))
+    best, drop = left, left
+    for _ in range(rounds):
+        z = left[:, None] + (right - left)[:, None] * CLOSER
+        height = log_f(z.ravel()).reshape(z.shape)
+        peak = height.argmax(1)
+        before, after = np.maximum(peak - 1, 0), np.minimum(peak + 1, len(CLOSER) - 1)
+        left, best, right = z[rows, before], z[rows, peak], z[rows, after]
+        drop = height[rows, peak] - np.minimum(height[rows, before], height[rows, after])
+    return left, best, right, drop
