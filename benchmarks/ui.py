@@ -32,20 +32,32 @@ FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-ba
 # resolves with the ms from the act to the next drawing of the picture
 OURS = """async (act) => {
   const plot = document.querySelector('.lv-plot[data-name=picture]');
-  const drawn = new Promise((done) => new MutationObserver((_, me) => { me.disconnect(); done(performance.now()); })
-    .observe(plot, { attributes: true, attributeFilter: ['data-drawn'] }));
+  const drawn = new Promise((done) => {
+    const seen = new MutationObserver(() => { seen.disconnect(); done(performance.now()); });
+    seen.observe(plot, { attributes: true, attributeFilter: ['data-drawn'] });
+  });
   const begun = performance.now();
   eval(act);
   return (await drawn) - begun;
 }"""
 THEIRS = """async (act) => {
   const main = document.querySelector('[data-testid=stMain]');
-  const drawn = new Promise((done) => new MutationObserver((all, me) => {
-    if (all.some((one) => one.target.closest?.('.js-plotly-plot, .stPlotlyChart'))) { me.disconnect(); requestAnimationFrame(() => done(performance.now())); }
-  }).observe(main, { subtree: true, childList: true }));
+  const drawn = new Promise((done) => {
+    const seen = new MutationObserver((all) => {
+      if (!all.some((one) => one.target.closest?.('.js-plotly-plot, .stPlotlyChart'))) return;
+      seen.disconnect();
+      requestAnimationFrame(() => done(performance.now()));
+    });
+    seen.observe(main, { subtree: true, childList: true });
+  });
   const begun = performance.now();
   eval(act);
   return (await drawn) - begun;
+}"""
+COUNT_MESSAGES = """() => {
+  window.lvSent = 0;
+  const send = WebSocket.prototype.send;
+  WebSocket.prototype.send = function (...message) { window.lvSent += 1; return send.apply(this, message); };
 }"""
 SLIDER = """{ const s = document.querySelector('[data-testid=stSlider] [role=slider]'); s.focus();
   s.dispatchEvent(new KeyboardEvent('keydown', { key: '%s', code: '%s', bubbles: true })); }"""
@@ -120,12 +132,8 @@ def playback(page: Page) -> dict[str, float]:
     page.keyboard.press("Home")
     page.evaluate("document.querySelector('.lv-player button').click()")
     page.wait_for_timeout(800)
-    sent: list[object] = []
-    page.on("websocket", lambda _: None)
     drawn = "Number(document.querySelector('.lv-plot[data-name=picture]').dataset.drawn)"
-    page.evaluate(
-        "window.lvSent = 0; const send = WebSocket.prototype.send; WebSocket.prototype.send = function (...a) { window.lvSent += 1; return send.apply(this, a); };"
-    )
+    page.evaluate(COUNT_MESSAGES)
     page.evaluate("document.querySelector('.lv-player [aria-label^=Play]').click()")
     before, begun = page.evaluate(drawn), time.monotonic()
     page.wait_for_timeout(3000)
@@ -133,7 +141,6 @@ def playback(page: Page) -> dict[str, float]:
     traffic = page.evaluate("window.lvSent")
     page.evaluate("document.querySelector('.lv-player [aria-label^=Play]').click()")
     ready(page)
-    del sent
     return {"frames_per_second": round(frames / seconds, 1), "messages_to_server": traffic}
 
 

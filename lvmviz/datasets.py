@@ -5,6 +5,7 @@ from __future__ import annotations
 import abc
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import sklearn.datasets
@@ -70,7 +71,7 @@ class Iris(Dataset):
 
     def _make(self) -> Table:
         names = ("sepal length", "sepal width", "petal length", "petal width")
-        return _bundled(sklearn.datasets.load_iris(), names, self.features, ", cm")
+        return _bundled(_load("iris"), names, self.features, ", cm")
 
 
 WINE = (
@@ -88,7 +89,7 @@ class Wine(Dataset):
     )
 
     def _make(self) -> Table:
-        return _bundled(sklearn.datasets.load_wine(), WINE, self.features)
+        return _bundled(_load("wine"), WINE, self.features)
 
 
 @choice
@@ -101,7 +102,7 @@ class Digits(Dataset):
     )
 
     def _make(self) -> Table:
-        bunch = sklearn.datasets.load_digits()
+        bunch = _load("digits")
         centred = bunch.data - bunch.data.mean(0)
         left, singular, right = np.linalg.svd(centred, full_matrices=False)
         # the sign of a component is arbitrary: make its largest loading positive, the same on every machine

@@ -1,4 +1,4 @@
-"""Estimators of the gradient of an expectation over q, one row for every draw, so that their variance shows."""
+"""Estimators of the gradient of the ELBO, one row for every draw, so that their variance shows."""
 
 from __future__ import annotations
 

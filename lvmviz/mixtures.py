@@ -138,5 +138,7 @@ def not_positive_definite(covariances: Tensor, reach: Tensor | float = 0.0) -> T
     factors, failed = torch.linalg.cholesky_ex(safe)
     variances = safe.diagonal(dim1=1, dim2=2)  # (K, D)
     left = factors.diagonal(dim1=1, dim2=2).square()  # of each variance, given the coordinates before it
-    rounding = torch.maximum(64 * eps * len(variances.T) * variances, torch.as_tensor((16 * eps * reach) ** 2).to(variances))
+    rounding = torch.maximum(
+        64 * eps * len(variances.T) * variances, torch.as_tensor((16 * eps * reach) ** 2).to(variances)
+    )
     return (failed != 0) | ~finite | (left <= rounding).any(1)

@@ -1,7 +1,7 @@
 """What a fit of q climbs: bounds on the evidence and divergences, larger is better, by quadrature.
 
-Everything here takes a batch of q's and can be differentiated in phi; for one q, adaptively and with the error
-of every integral, there is `lvmviz.quadrature`.
+Everything here takes a batch of q's and can be differentiated in phi; for one q, adaptively and with the
+error of every integral, there is `lvmviz.quadrature`.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import abc
 import functools
 import math
-from typing import ClassVar, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,8 +61,8 @@ class Objective(Choice):
 class ReverseKL(Objective):
     """Minimize KL(q || p): climb the ELBO, E_q[log p(x, z) - log q(z)], which avoids what p excludes.
 
-    log p(x) - ELBO = KL(q || p(z | x)) (Jordan, Ghahramani, Jaakkola and Saul, 1999; note 000). From draws it is
-    unbiased.
+    log p(x) - ELBO = KL(q || p(z | x)) (Jordan, Ghahramani, Jaakkola and Saul, 1999; note 000). From draws it
+    is unbiased.
     """
 
     title = "Reverse KL (ELBO)"
@@ -74,7 +74,7 @@ class ReverseKL(Objective):
         return _convergent(terms, total)
 
     def careful(self, target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Tensor:
-        """The same (B,) on the panels of p and q: five times the nodes, and exact where log p has kinks too."""
+        """The same (B,) on the panels of p and q: five times the nodes, but exact at kinks of log p too."""
         line = over_line(target, family, phi, coarse)
         terms = _weighted(line.log_weights + line.log_q, line.log_p - line.log_q)
         return _convergent(terms, terms.sum(-1))
@@ -134,7 +134,7 @@ class Renyi(Objective):
 
 
 def _near_elbo(line: Nodes, rest: float) -> Tensor:
-    """The bound (B,) of order 1 - rest: log E[ratio^rest] / rest without the cancellation in a small logarithm."""
+    """The bound (B,) of order 1 - rest near 1: log E[ratio^rest] / rest without cancellation."""
     rise = _weighted(line.log_weights + line.log_q, torch.expm1(rest * (line.log_p - line.log_q)))
     return torch.log1p(rise.sum(-1)) / rest
 
@@ -144,8 +144,8 @@ class IWAE(Objective):
     """The evidence as K draws at a time see it: a bound that rises from the ELBO to log p(x) with K.
 
     E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016). Its value
-    needs no draws: log y = int_0^inf (e^-t - e^-ty) dt/t (Frullani) makes it one integral of the K-th power of
-    M(s) = E_q[e^-sw]. From draws it is unbiased.
+    needs no draws: log y = int_0^inf (e^-t - e^-ty) dt/t (Frullani) makes it one integral of the K-th power
+    of M(s) = E_q[e^-sw]. From draws it is unbiased.
     """
 
     title = "IWAE"
@@ -175,9 +175,9 @@ class IWAE(Objective):
 
 
 def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float) -> Tensor:
-    """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral over log t.
+    """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral.
 
-    Both ends are where the integrand is lost in rounding; the trapezoidal rule is spectral between them.
+    Over u = log t it ends where the integrand is lost in rounding; the trapezoidal rule is spectral there.
     """
     shift = torch.logsumexp(log_weights + log_ratio, -1).detach()
     height = log_ratio - shift.unsqueeze(-1)
@@ -276,8 +276,8 @@ def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
     """Nodes (S, dim) and log weights (S,) for an expectation over standard normal noise, float64.
 
     The trapezoidal rule in t, e = sinh(2 sinh t), |e| <= 35 in one dimension and 9 in two. It converges
-    exponentially also where log p has poles near the line, as between two modes, which hold Gauss-Hermite up, and
-    reaches far enough for the tails of a q that is no Gaussian (Takahasi and Mori, 1974; Trefethen, 2022).
+    exponentially also where log p has poles near the line, as between two modes, which hold Gauss-Hermite up,
+    and reaches far enough for the tails of a q that is no Gaussian (Takahasi and Mori, 1974; Trefethen, 2022).
     """
     h, reach = {1: (1 / 64, 96), 2: (1 / 16, 18)}[dim]
     t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")

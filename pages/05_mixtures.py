@@ -32,8 +32,8 @@ SCENES = (
         question="q is the posterior and KL = 0. Will M leave the gap closed?",
         answers=("It stays closed", "It opens"),
         right=1,
-        reason="M moves θ, and the posterior with it; q stays where it was. ELBO and log-likelihood both rise, "
-        "the log-likelihood by more: the difference is the new gap. Press M.",
+        reason="M moves θ, and the posterior with it; q stays where it was. ELBO and log-likelihood both "
+        "rise, the log-likelihood by more: the difference is the new gap. Press M.",
         link=ui.link_of(EM(data=Iris())) | {"seed": "31", "step": "3", "line": "5"},
     ),
     ui.Scene(
@@ -42,8 +42,8 @@ SCENES = (
         question="Three blobs, three components, this start. Will EM find all three?",
         answers=("Yes", "No"),
         right=1,
-        reason="EM climbs the nearest hill: two components share one blob, and one has to cover two. It ends at "
-        "−2.58 nats per point; from seed 1 it reaches −2.49.",
+        reason="EM climbs the nearest hill: two components share one blob, and one has to cover two. It "
+        "ends at −2.58 nats per point; from seed 1 it reaches −2.49.",
         link=ui.link_of(EM(data=ThreeInARow())),
     ),
     ui.Scene(
@@ -52,8 +52,8 @@ SCENES = (
         question="20 points, K = 5, no regularizer. What happens to the likelihood?",
         answers=("It settles", "It goes to infinity"),
         right=1,
-        reason="One component is left with points on a line. Its variance goes to 0 and its density to infinity: "
-        "a maximum of the likelihood does not exist. Any regularizer above 0 mends it.",
+        reason="One component is left with points on a line. Its variance goes to 0 and its density to "
+        "infinity: the likelihood has no maximum. Any regularizer above 0 mends it.",
         link=ui.link_of(
             EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))
         )
@@ -65,8 +65,8 @@ SCENES = (
         question="Both clusters have the same mean. Can EM tell them apart?",
         answers=("Yes, by shape", "No"),
         right=0,
-        reason="Full covariances give each component a direction. Where the two cross, q stays undecided: those "
-        "points keep a mixed colour.",
+        reason="Full covariances give each component a direction. Where the two cross, q stays undecided: "
+        "those points keep a mixed colour.",
         link=ui.link_of(EM(data=CrossedEllipses(), components=2)),
     ),
     ui.Scene(
@@ -180,19 +180,20 @@ def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) ->
     ):
         shown = ui.switch("curves", "What the curves are over", CURVES, "Steps")
     if shown == "Steps":
-        ui.plot("curves", lambda: em_films.trace_chart(trace, ui.dark()), depends=(*depends, shown), height=CURVE,
-                alt=CURVES[shown], channel=PLAYER)  # fmt: skip
-        return
-    columns = em.data.table().columns
-    component = controls.value(
-        "bound.component",
-        int,
-        1,
-        Knob(1, em.components, "Whose mean is varied.", "Bound over the mean of component", "box", more=True),
-    )
-    column = controls.value("bound.column", str, columns[0], Knob(label="along", options=columns, more=True))
-    ui.plot("curves", lambda: em_films.bound_chart(trace, component, columns.index(column), ui.dark()),
-            depends=(*depends, shown, component, column), height=CURVE, alt=CURVES[shown], channel=PLAYER)  # fmt: skip
+        make, more = lambda: em_films.trace_chart(trace, ui.dark()), ()
+    else:
+        which = Knob(
+            1, em.components, "Whose mean is varied.", "Bound over the mean of component", "box", more=True
+        )
+        component = controls.value("bound.component", int, 1, which)
+        columns = em.data.table().columns
+        column = controls.value(
+            "bound.column", str, columns[0], Knob(label="along", options=columns, more=True)
+        )
+        axis = columns.index(column)
+        make, more = lambda: em_films.bound_chart(trace, component, axis, ui.dark()), (component, axis)
+    depends = (*depends, shown, *more)
+    ui.plot("curves", make, depends=depends, height=CURVE, alt=CURVES[shown], channel=PLAYER)
 
 
 def _entry(info: EMInfo, terms: Decomposition) -> ui.Entry:

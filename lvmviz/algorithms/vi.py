@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,11 +67,11 @@ class VIInfo(NamedTuple):
 class VI(Algorithm):
     """Variational inference: climb the ELBO, or another objective, until q fits the posterior.
 
-    phi <- optimizer(phi, gradient of the objective at phi). The gradient is exact, by quadrature, or estimated
-    from draws of q; whatever climbs, the numbers told are by quadrature (Jordan et al., 1999; Kingma and
-    Welling, 2014; Ranganath, Gerrish and Blei, 2014; notes 000 and 001). Start 0 begins at `mean` and `sd`,
-    the others on a fixed even spread of means and log sds round it. All see the same draws.
-    An optimizer that measures its way (L-BFGS, natural gradient) does so on the draws of that step.
+    phi <- optimizer(phi, gradient of the objective at phi). The gradient is exact, by quadrature, or an estimate
+    from draws of q, the same for all starts; whatever climbs, the numbers told are by quadrature (Jordan et al.,
+    1999; Kingma and Welling, 2014; Ranganath, Gerrish and Blei, 2014; notes 000 and 001). Start 0 begins at
+    `mean` and `sd`, the others on a fixed even spread of means and log sds round it. An optimizer that measures
+    its way (L-BFGS, natural gradient) does so on the draws of that step.
     """
 
     target: Target = knob(Skewed(), help="The posterior to fit.", label="Posterior")
@@ -129,14 +128,15 @@ class VI(Algorithm):
         return info.settled + info.lost == self.starts
 
     def _refuse(self) -> None:
-        name = self.objective.name()
         if self.target.dim != _on_line(self.family).dim:
             raise ValueError(
                 f"{self.target.name()} has {self.target.dim} dimensions: choose a posterior with one"
             )
         if isinstance(self.gradient, ScoreFunction) and not isinstance(self.objective, ReverseKL):
-            raise ValueError(f"the score function estimates the ELBO's gradient, not that of {self.objective.name()}: "
-                             "choose the exact gradient")  # fmt: skip
+            raise ValueError(
+                f"the score function estimates the ELBO's gradient, not that of {self.objective.name()}: "
+                "choose the exact gradient"
+            )
         if isinstance(self.gradient, Reparameterized):
             self.objective.reduce(torch.zeros(self.gradient.draws, dtype=torch.float64))  # says what it lacks
 
@@ -179,7 +179,7 @@ class VI(Algorithm):
 def best_fit(target: Target, family: Family, objective: Objective | None = None) -> Tensor:
     """phi (P,) of the best q found: L-BFGS on the exact objective from ten starts, the highest of all.
 
-    Where log p is smooth the gradient left is below 1e-8. ValueError when the objective is finite at no start.
+    Where log p is smooth the gradient left is below 1e-8; ValueError where the objective is finite nowhere.
     """
     return _best_fit(target, family, objective or ReverseKL()).clone()
 
@@ -191,8 +191,8 @@ def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
     best = value.argmax()
     if not bool(value[best].isfinite()):
         raise ValueError(
-            f"{objective.name()} is infinite for every {family.name()} tried on {target.name()}: choose a family "
-            "with other tails, or another objective"
+            f"{objective.name()} is infinite for every {family.name()} tried on {target.name()}: "
+            "choose a family with other tails, or another objective"
         )
     phi = phi[best : best + 1]
     if isinstance(objective, ReverseKL) and float(objective.error(target, family, phi)) > 1e-9:

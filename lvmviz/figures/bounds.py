@@ -36,6 +36,7 @@ def trace_chart(
     x = np.array(
         [i + {"start": 0.5, "E": 0.0, "M": 0.5}[who] for i, who in zip(iterations, moved, strict=True)]
     )
+    elbo = np.where(np.isfinite(elbo), elbo, np.nan)  # a line has no point at infinity
     low, high = _range(elbo, log_lik, np.array(iterations))
     right = max(float(x[-1]), x[0] + 1.0)
     pad = 0.008 * (right - x[0])

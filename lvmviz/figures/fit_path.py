@@ -42,7 +42,7 @@ def landscape(
     colours = theme.tokens(dark)
     across, upright = [float(means[0]), float(means[-1])], np.log10([float(sds[0]), float(sds[-1])])
     x = {"title": {"text": names[0]}, "range": across, **theme.ticks(*across, 6)}
-    y = {"title": {"text": names[1]}, "type": "log", "range": upright.tolist(), **_log_ticks(sds[0], sds[-1])}
+    y = {"title": {"text": names[1]}, "type": "log", "range": upright.tolist(), **_log_ticks(float(sds[0]), float(sds[-1]))}
     made = theme.figure(colours, height=height, margin=_MARGIN, uirevision="landscape", xaxis=x, yaxis=y)
     film = Film(made, len(path))
     _draw_contours(film, means, sds, elbo, log_evidence, colours)
@@ -148,7 +148,7 @@ def _draw_here(
 ) -> None:
     """The ring at the current q; at the edge, with an arrow and its number, when it is off the picture."""
     x, y = path[:, 0], np.log10(np.maximum(path[:, 1], 1e-300))
-    inside = np.clip(x, *across), 10.0 ** np.clip(y, *upright)
+    inside = np.clip(x, across[0], across[1]), 10.0 ** np.clip(y, upright[0], upright[1])
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
     trace = go.Scatter(mode="markers", marker=ring, cliponaxis=False)
     _moving(film, trace, inside[0][:, None], inside[1][:, None])

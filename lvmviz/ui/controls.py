@@ -169,18 +169,20 @@ def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str]
 
 def decades(meta: Knob, now: float) -> list[float]:
     """0 where allowed, then every decade up to the highest, and the value of now among them."""
-    top = round(math.log10(meta.high or 1.0))
-    low = meta.low or 10.0 ** (top - 8)
-    values = {10.0**power for power in range(round(math.log10(low)), top + 1)} | {now}
-    return sorted(values | ({0.0} if not meta.low else set()))
+    high = meta.high or 1.0
+    low = meta.low or 10.0 ** (round(math.log10(high)) - 8)
+    powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
+    return sorted({10.0**power for power in powers} | {meta.low or 0.0, high, now})
 
 
 def decade(value: float) -> str:
     """1e-4 as 1e-4, not 1e-04; 0.1 as 0.1."""
     if value == 0 or 0.01 <= abs(value) < 1000:
-        return f"{value:g}"
-    mantissa, power = f"{value:.3e}".split("e")
-    return f"{float(mantissa):g}e{int(power)}"
+        text = f"{value:g}"
+    else:
+        mantissa, power = f"{value:.3e}".split("e")
+        text = f"{float(mantissa):g}e{int(power)}"
+    return text if float(text) == value else repr(value)  # two values never share a label
 
 
 def _short(value: float) -> str:

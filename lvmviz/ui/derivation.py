@@ -16,14 +16,14 @@ AGREE = 1e-9  # relative; both sides come from sums of their own
 
 
 class Term(NamedTuple):
-    """A term in LaTeX and its value in nats; \\q{}, \\theta{}, \\p{}, \\kl{} and \\prior{} colour what they hold."""
+    """A term in LaTeX, where \\q{}, \\theta{}, \\p{}, \\kl{}, \\prior{} colour what they hold, and its value."""
 
     latex: str
     value: float | None = None
 
 
 class Line(NamedTuple):
-    """One line: left side, relation ("=" or ">="), right side as signed terms, an optional gap, and the reason."""
+    """One line: left side, relation ("=" or ">="), right side as signed terms, maybe a gap, the reason."""
 
     reason: str
     left: Term

@@ -51,7 +51,7 @@ def to_csv(rows: Rows) -> str:
     writer = csv.DictWriter(text, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
     writer.writerows(
-        [{key: repr(v) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
+        [{key: float.__repr__(v) if isinstance(v, float) else v for key, v in row.items()} for row in rows]
     )
     return text.getvalue()
 

@@ -37,26 +37,27 @@ def page(name: str, title: str, claim: str, draw: Callable[[], None]) -> None:
     @st.fragment
     def body() -> None:
         state.begin(name)
-        actions = _title(title, claim)
+        actions, problems = _title(title, claim)
         draw()
         state.finish()
-        # last, because only now the link says what is on screen
+        # last, because only now the controls have read the link, and the link says what is on screen
+        with problems:
+            for sentence in state.problems():
+                st.warning(plain(sentence))
         with actions:
             _actions()
 
     body()
 
 
-def _title(title: str, claim: str) -> DeltaGenerator:
+def _title(title: str, claim: str) -> tuple[DeltaGenerator, DeltaGenerator]:
     if projector():
         st.html(f"<style>html {{ font-size: {14 * PROJECTOR:.0f}px !important; }}</style>")
     with st.container(key="title", horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
         st.title(title, anchor=False, width="content")
         st.markdown(f":gray[{claim}]", width="stretch")
         actions = st.container(horizontal=True, wrap=False, width="content", gap="xsmall")
-    for sentence in state.problems():
-        st.warning(sentence)
-    return actions
+    return actions, st.container()
 
 
 def _actions() -> None:
@@ -127,8 +128,10 @@ def failed(sentence: str) -> None:
 
 
 def plain(text: str) -> str:
-    """Somebody's text as text: Markdown, HTML, formulas and colour directives in it are shown, not obeyed."""
-    return re.sub(r"([\\`*_{}\[\]()#+\-.!|$<>~:&])", r"\\\1", text)
+    """Somebody's text as text: Markdown, HTML, formulas, icons and colours in it are shown, not obeyed."""
+    escaped = re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", " ".join(text.split()))
+    # icons and arrows are set after Markdown has taken the backslashes: a word joiner parts their signs
+    return re.sub(r"([:<>=~-])", "\\1\u2060", escaped)
 
 
 def empty(sentence: str, *, name: str, height: int = 318) -> DeltaGenerator:

@@ -24,7 +24,7 @@ def buttons(moved: Sequence[str], end: str, colours: Tokens) -> list[Button]:
     both = [after[i] if moved[i] == "E" else min(i + 2, last) for i in frames]
 
     def said(name: str) -> list[str]:
-        return [FIRST_E if moved[i] == "start" else end if i == last else AGAIN[name] for i in frames]
+        return [end if i == last else FIRST_E if moved[i] == "start" else AGAIN[name] for i in frames]
 
     return [
         Button(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -56,20 +57,15 @@ def _columns(name: str, digest: str) -> tuple[str, ...]:
     except (MissingData, StoreError, ValueError):
         return ()  # said in the picture's place, where the data are asked for
     full = f"{name}.features"
-    chosen = _known(state.placed(full), table.columns)
     key = f"lvmviz.{full}.{digest[:12]}"
     if key not in st.session_state:
-        st.session_state[key] = chosen
+        st.session_state[key] = _known(state.linked(full) or "", table.columns)
     features = st.multiselect(
         "Columns", table.columns, key=key, help="Which columns EM sees; all when none is named."
     )
-    state.place(
-        full,
-        ""
-        if len(features) in (0, len(table.columns)) and list(table.columns)[: len(features)] == features
-        else json.dumps(features),
-    )
-    return tuple(features)
+    whole = features in ([], list(table.columns))
+    state.holds(full, key, "" if whole else json.dumps(features))
+    return () if whole else tuple(features)
 
 
 def _known(text: str, columns: tuple[str, ...]) -> list[str]:
@@ -104,7 +100,6 @@ def _take(name: str, source: bytes | str) -> None:
         return
     st.session_state[_NOTES] = digest, table.notes
     state.place(f"{name}.digest", digest)
-    state.place(f"{name}.features", "")
     state.place(state.POSITION, "")
 
 
@@ -132,7 +127,9 @@ def _scene(source: bytes | str) -> Mapping[str, Any] | None:
     except (ValueError, RecursionError):
         raise TableError("This scene file is damaged: it is no JSON. Download it again.") from None
     link, table = (made.get("link"), made.get("table")) if isinstance(made, dict) else (None, None)
-    words = isinstance(link, dict) and all(isinstance(k, str) and isinstance(v, str) for k, v in link.items())
+    words = isinstance(link, dict) and all(
+        isinstance(w, str) and w.isprintable() for kv in link.items() for w in kv
+    )
     if not words or not (table is None or isinstance(table, str)):
         raise TableError("This scene file is damaged: its link or its table is missing. Download it again.")
     return made
@@ -140,7 +137,7 @@ def _scene(source: bytes | str) -> Mapping[str, Any] | None:
 
 def _open_scene(scene: Mapping[str, Any]) -> None:
     link = dict(scene["link"])
-    if scene["table"] is not None:
+    if scene.get("table") is not None:
         link["data.digest"] = own_data.put(read_table(scene["table"]))
     state.open_link(link)
 
@@ -164,8 +161,10 @@ def clicked(name: str) -> tuple[tuple[float, ...], ...]:
     try:
         made = json.loads(text) if text else []
         centres = tuple(tuple(float(value) for value in centre) for centre in made)
-    except (ValueError, TypeError, RecursionError):
-        state.problem(f"The link's {name}.centres = {frame.plain(text[:40])} are no points; none is used.")
+        if not all(math.isfinite(value) for centre in centres for value in centre):
+            raise ValueError
+    except (ValueError, TypeError, OverflowError, RecursionError):
+        state.problem(f"The link's {name}.centres = {text[:40]} are no points; none is used.")
         state.place(f"{name}.centres", "")
         return ()
     return centres

@@ -61,8 +61,8 @@ def grasp(name: str) -> Grasp:
 def _payload(id: str, _make: Callable[[], Film | go.Figure]) -> dict[str, Any]:
     made = _make()
     film = made if isinstance(made, Film) else Film(made, 1)
-    # through plotly's own encoder once, so that every later run sends the same plain JSON
-    return json.loads(json.dumps(film.data(), cls=_Encoder))
+    # as plain JSON, once; a browser's JSON has no NaN and no infinity: they are gaps in a line
+    return json.loads(json.dumps(film.data(), cls=_Encoder), parse_constant=lambda _: None)
 
 
 class _Encoder(json.JSONEncoder):

@@ -131,8 +131,8 @@ def generation() -> int:
 
 
 def linked(name: str) -> str | None:
-    """What the link says of a control that has no value yet."""
-    return _state().link.get(name)
+    """What the link says of a control that has no value yet; it is said once, then the control remembers."""
+    return _state().link.pop(name, None)
 
 
 def holds(name: str, key: str, text: str) -> None:

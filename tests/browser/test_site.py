@@ -15,7 +15,8 @@ NAMELESS = """() => [...document.querySelectorAll("button, input, textarea, [rol
     .filter((n) => n.offsetParent !== null && n.type !== "file" && !n.closest("[aria-hidden=true]"))
     .filter((n) => {
         const by = document.getElementById(n.getAttribute("aria-labelledby")?.split(" ")[0]);
-        const names = [n.getAttribute("aria-label"), n.textContent, n.title, n.labels?.[0]?.textContent, by?.textContent];
+        const label = n.labels?.[0]?.textContent;
+        const names = [n.getAttribute("aria-label"), n.textContent, n.title, label, by?.textContent];
         return !names.some((name) => name?.trim());
     })
     .map((n) => n.outerHTML.slice(0, 200))"""
