@@ -51,8 +51,13 @@ def select(table: Table, columns: Sequence[str]) -> Table:
     return table._replace(points=np.ascontiguousarray(points), columns=wanted)
 
 
+def _load(name: str) -> Any:
+    """One of the data sets that scikit-learn carries, as its Bunch."""
+    return getattr(sklearn.datasets, f"load_{name}")()
+
+
 def _bundled(
-    bunch: sklearn.utils.Bunch, names: Sequence[str], features: tuple[str, ...], unit: str = ""
+    bunch: Any, names: Sequence[str], features: tuple[str, ...], unit: str = ""
 ) -> Table:
     chosen = select(_table(bunch.data, names, bunch.target, bunch.target_names), features)
     return chosen._replace(columns=tuple(f"{name}{unit}" for name in chosen.columns))

@@ -180,7 +180,8 @@ def _check_peaks(tree: Tree, values: Tensor) -> None:
         left, right = points.gather(1, (at - 1).clamp(min=0)), points.gather(1, (at + 1).clamp(max=16))
         ends = torch.maximum(seen[:, 0], seen[:, -1])
         sharp.append(seen.gather(1, at)[:, 0] - ends)  # nats above the window's ends
-    endless = (sharp[-1] > 0.02) & (sharp[-1] > 0.5 * sharp[2])
+    early, late = sum(sharp[2:6]), sum(sharp[6:])  # logs stay as sharp, bounded cusps do not
+    endless = (sharp[-1] > 5) | ((late > 0.08) & (late > 0.7 * early))
     if endless.any():
         z = f"{tree.variables[0]} = {float(left[endless][0, 0]):.4g}"
         raise FormulaError(

@@ -97,7 +97,7 @@ def student(z: Tensor, df: float) -> Tensor:
 
 @choice
 class Skewed(Density):
-    """.7 N(1.6, 1.2^2) + .3 N(3.6, 1.6^2): one mode with a long right side (note 001)."""
+    """0.7 N(1.6, 1.2^2) + 0.3 N(3.6, 1.6^2): one mode with a long right side (note 001)."""
 
     title = "Skewed"
 

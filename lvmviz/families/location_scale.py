@@ -66,7 +66,7 @@ class Gaussian(LocationScale):
 
 @choice
 class StudentQ(LocationScale):
-    """loc + scale t, t of Student's density with df degrees of freedom: phi = (loc, log scale).
+    """Student's density with df degrees of freedom, shifted and stretched: phi = (loc, log scale).
 
     The degrees of freedom are a setting, not a parameter, so its quantile is a constant to autograd.
     """

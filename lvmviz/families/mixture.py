@@ -13,7 +13,7 @@ from lvmviz.families.base import LOG_2PI, SPREAD, Line
 
 @choice
 class MixtureOf2(Line):
-    """w N(mean 1, sd 1^2) + (1 - w) N(mean 2, sd 2^2): phi = (logit w, means, log sds).
+    """Two Gaussians, w N(mean 1, sd 1^2) + (1 - w) N(mean 2, sd 2^2): phi = (logit w, means, log sds).
 
     `sample` inverts the mixture's distribution function at Phi(noise) and differentiates it by implicit
     reparameterization, dz = -dF(z; phi) / q(z), so it is smooth in all five (Figurnov, Mohamed and Mnih,

@@ -9,15 +9,17 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lvmviz.figures import theme
-from lvmviz.figures.bounds import _annotate, _moving
+from lvmviz.figures.bounds import _moving
 from lvmviz.figures.film import Film
-from lvmviz.figures.theme import Tokens, fill, number
+from lvmviz.figures.fit_words import Panel, name_cut, name_posterior, name_q, name_second, name_strip
+from lvmviz.figures.theme import Tokens, fill
 
 HEIGHT = 338
 MARGIN = theme.Margin(l=50)
 _HEADROOM = 2.0  # the density axis, in posterior's peaks: it stands still whatever q does
 _STRIP, _MAIN = 0.20, 0.27  # the strip ends and the picture begins, in parts of the height
-_NARROW = 490 - MARGIN.l - MARGIN.r  # px, the plot where it is narrowest: what is apart there is apart wider
+_NARROW = 490 - MARGIN.l - MARGIN.r  # px, the plot where it is narrowest
+_SLACK = 1.2  # the strip's axis, in its outermost ticks
 
 
 class Bell(NamedTuple):
@@ -52,23 +54,35 @@ def picture(
     `hide_numbers` leaves every number about q to be guessed.
     """
     colours = theme.tokens(dark)
-    posterior = _finite(posterior)
-    panel = _Panel(float(z[0]), float(z[-1]), _HEADROOM * float(posterior.max()), height)
-    levels = _levels(_finite(integrand), 0.05 * float(posterior.max()))
+    posterior, q, integrand = (_finite(values) for values in (posterior, q, integrand))
+    peak = float(posterior.max())
+    room = (1 - _MAIN) * (height - MARGIN.t - MARGIN.b)
+    panel = Panel(float(z[0]), float(z[-1]), _HEADROOM * peak, _NARROW, room)
+    levels = _levels(integrand, 0.05 * peak)
     made = theme.figure(colours, height=height, margin=MARGIN, uirevision="fit")
     made.update_layout(_axes(panel, levels, x_name, hide_numbers, colours))
     film = Film(made, len(q))
     _draw_posterior(film, z, posterior, second, colours)
-    indices = _draw_q(film, z, _finite(q), bells, colours)
+    indices = _draw_q(film, z, q, bells, colours)
     _draw_strip(film, z, integrand, levels, colours)
-    taken = [_name_posterior(film, panel, z, posterior, second, posterior_label, colours)]
+    truth = panel.px(z, posterior)
+    other = None if second is None else panel.px(z, _finite(second))
+    taken = [name_posterior(film, panel, truth, other, posterior_label, colours)]
     if second is not None:
-        taken.append(_name_second(film, panel, z, second, second_label, taken, hide_numbers, colours))
-    _name_q(film, panel, _tops(z, _finite(q), bells), q_label, taken, hide_numbers, colours)
-    _name_strip(film, kl, decimals, hide_numbers, colours)
-    if not hide_numbers:
-        _name_cut(film, panel, z, integrand, levels[1], colours)
+        taken.append(
+            name_second(film, panel, z, _finite(second), second_label, hide_numbers, taken[0], colours)
+        )
+    x, y = _curves(bells[0]) if len(bells) == 1 else (np.broadcast_to(z, q.shape), q)
+    name_q(film, panel, list(zip(x, y, strict=True)), q_label, hide_numbers, truth, taken, colours)
+    name_strip(film, kl, _STRIP, decimals, hide_numbers, colours)
+    name_cut(film, z, integrand, _SLACK * levels[1], hide_numbers, colours)
     return film, indices
+
+
+def _finite(values: np.ndarray) -> np.ndarray:
+    """0 log 0 is 0; what is infinite is as large as the largest that is not."""
+    largest = float(np.max(np.abs(values), where=np.isfinite(values), initial=0.0))
+    return np.nan_to_num(values, nan=0.0, posinf=largest, neginf=-largest)
 
 
 # ---- axes ----
@@ -90,7 +104,7 @@ def _levels(integrand: np.ndarray, least: float) -> tuple[float, float]:
 
 
 def _axes(
-    panel: _Panel, levels: tuple[float, float], x_name: str, hide_numbers: bool, colours: Tokens
+    panel: Panel, levels: tuple[float, float], x_name: str, hide_numbers: bool, colours: Tokens
 ) -> dict[str, Any]:
     low, high = levels
     ground = {"zeroline": True, "zerolinewidth": 1, "zerolinecolor": colours.border}
@@ -111,7 +125,7 @@ def _axes(
         },
         "yaxis2": {
             "domain": [0, _STRIP],
-            "range": [1.2 * low, 1.2 * high],
+            "range": [_SLACK * low, _SLACK * high],
             "tickmode": "array",
             "tickvals": [low, 0.0, high],
             "ticktext": ["", "0", ""] if hide_numbers else [texts[0], "0", texts[2]],
@@ -156,7 +170,7 @@ def _draw_strip(
     film: Film, z: np.ndarray, integrand: np.ndarray, levels: tuple[float, float], colours: Tokens
 ) -> None:
     """One line; the colour under it changes where it crosses zero."""
-    low, high = 1.2 * levels[0], 1.2 * levels[1]
+    low, high = _SLACK * levels[0], _SLACK * levels[1]
     zero = -low / (high - low)
     above, below = fill(colours.gap, 0.5), fill(colours.muted, 0.35)
     shade = {
@@ -167,7 +181,5 @@ def _draw_strip(
     }
     line = {"color": colours.text, "width": 1.25}
     trace = go.Scatter(mode="lines", line=line, fill="tozeroy", fillgradient=shade, yaxis="y2")
-    kept = np.clip(np.nan_to_num(integrand, nan=0.0), 100 * low, 100 * high)
+    kept = np.clip(integrand, 1000 * low, 1000 * high)  # what is far off need not be sent exactly
     _moving(film, trace, np.tile(z, (len(kept), 1)), kept)
-
-

@@ -3,7 +3,7 @@
 from lvmviz.quadrature.exact import (
     Integral,
     Moments,
-    Renyi,
+    RenyiTerms,
     coverage,
     decompose,
     forward_kl,
@@ -14,6 +14,6 @@ from lvmviz.quadrature.exact import (
 from lvmviz.quadrature.survey import NotIntegrable
 
 __all__ = [
-    "Integral", "Moments", "NotIntegrable", "Renyi", "coverage", "decompose", "forward_kl", "log_evidence",
-    "moments", "renyi",
+    "Integral", "Moments", "NotIntegrable", "RenyiTerms", "coverage", "decompose", "forward_kl",
+    "log_evidence", "moments", "renyi",
 ]  # fmt: skip

@@ -40,7 +40,7 @@ class Integral(float):
         return made
 
 
-class Renyi(NamedTuple):
+class RenyiTerms(NamedTuple):
     """The variational Renyi bound on log p(x) and the D_alpha(q || p(z | x)) that it leaves, nats."""
 
     bound: Integral
@@ -105,7 +105,7 @@ def forward_kl(target: Target, family: Line, phi: Phi) -> Integral:
     return Integral(kl, kl.error + p.log_total.error)
 
 
-def renyi(target: Target, family: Line, phi: Phi, alpha: float) -> Renyi:
+def renyi(target: Target, family: Line, phi: Phi, alpha: float) -> RenyiTerms:
     """The bound 1/(1-a) log E_q[(p(x, z) / q)^(1-a)] and the divergence it leaves, nats.
 
     The divergence is 1/(a-1) log E_q[(p(z | x) / q)^(1-a)], an integral of its own. Order 1 is the ELBO and
@@ -121,10 +121,10 @@ def renyi(target: Target, family: Line, phi: Phi, alpha: float) -> Renyi:
         seen = tilted.survey._replace(top=tilted.survey.top - rest * p.log_total)
         own = _mass(lambda z: _clean(rest * (log_p(z) - p.log_total) + alpha * q(z)), seen)
     except NotIntegrable:
-        return Renyi(Integral(math.inf / rest), Integral(-math.inf / rest))
+        return RenyiTerms(Integral(math.inf / rest), Integral(-math.inf / rest))
     bound, divergence = tilted.log_total, own.log_total
     slack = p.log_total.error + divergence.error / abs(rest)
-    return Renyi(Integral(bound / rest, bound.error / abs(rest)), Integral(-divergence / rest, slack))
+    return RenyiTerms(Integral(bound / rest, bound.error / abs(rest)), Integral(-divergence / rest, slack))
 
 
 def moments(target: Target) -> Moments:
@@ -240,7 +240,7 @@ def _integrals(sums: Sums) -> list[Integral]:
     return [Integral(float(v), float(e)) for v, e in zip(sums.value, sums.error, strict=True)]
 
 
-def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> Renyi:
+def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> RenyiTerms:
     """Renyi of order 1 - rest, where the logarithm's argument is nearly 1."""
     p, log_p, q = _joint(target), _log_joint(target), _q(family, phi)
 
@@ -252,4 +252,4 @@ def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> Renyi:
     bound, divergence = _integrals(integrate(rows, _edges(target, family, phi)))
     if rest:
         bound, divergence = (Integral(math.log1p(rest * x) / rest, x.error) for x in (bound, divergence))
-    return Renyi(bound, Integral(-divergence, divergence.error + p.log_total.error))
+    return RenyiTerms(bound, Integral(-divergence, divergence.error + p.log_total.error))

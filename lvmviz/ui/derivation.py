@@ -16,7 +16,7 @@ AGREE = 1e-9  # relative; both sides come from sums of their own
 
 
 class Term(NamedTuple):
-    """A term in LaTeX, where \\q{}, \\theta{}, \\p{}, \\kl{}, \\prior{} colour what they hold, and its value."""
+    """A term in LaTeX, coloured by \\q{}, \\theta{}, \\p{}, \\kl{} and \\prior{}, and its value in nats."""
 
     latex: str
     value: float | None = None
