@@ -2,11 +2,9 @@
 
 import streamlit as st
 
-from lvmviz import EM, Iris, Job, run, summaries
-from lvmviz.figures import mixtures
+from lvmviz import EM, Job, run
+from lvmviz.ui import em_films
 
 components = st.slider("Components K", 1, 20, 3)
-trace = run(Job(EM(data=Iris(), components=components), steps=200, seed=0))
-table = Iris().table()
-film = mixtures.picture(**summaries.picture(trace), dark=False, height=318)
-st.plotly_chart(film.at(len(trace) - 1), theme=None)
+trace = run(Job(EM(components=components), steps=200, seed=0))
+st.plotly_chart(em_films.picture(trace, (0, 1), False).at(len(trace) - 1), theme=None)

@@ -20,10 +20,7 @@ import torch
 from torch import Tensor
 
 MAX_CHARACTERS = 500
-MAX_BRACKETS, MAX_SIGNS = (
-    30,
-    8,
-)  # within brackets, and + or - in a row: no text exhausts the stack of Python's parser
+MAX_BRACKETS, MAX_SIGNS = 30, 8  # open at once, and + or - in a row: within the stack of Python's parser
 MAX_DIGITS = 15  # of a whole number
 MAX_DEPTH, MAX_NODES = 40, 300  # of the tree
 

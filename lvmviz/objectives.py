@@ -24,7 +24,7 @@ from lvmviz.targets import Target
 NEAR_ONE = 1e-4  # Renyi orders this near 1 use the form without a logarithm's cancellation
 DIVERGES = 1e-3  # share of an integral in its outermost nodes from which on it counts as infinite
 LOST = 42.0  # nats below a whole, a part of it is lost in rounding
-STEP, MOST_STEPS = 0.3, 1500  # of IWAE's integral over log t
+STEP, MOST_STEPS = 0.4, 500  # of IWAE's integral over log t
 
 
 class Objective(Choice):
@@ -53,8 +53,12 @@ class Objective(Choice):
 
     def surrogate(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
         """The objective (B,) from the draws that noise (S, dim) makes, differentiable in phi through them."""
-        z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
-        return self.reduce(target.log_prob(z) - family.log_prob(phi, z))
+        return self.reduce(_log_ratio(target, family, phi, noise))
+
+
+def _log_ratio(target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
+    z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
+    return target.log_prob(z) - family.log_prob(phi, z)
 
 
 @choice
@@ -155,6 +159,7 @@ class IWAE(Objective):
         if self.draws == 1:
             return ReverseKL().value(target, family, phi, coarse=coarse)
         q = over_q(target, family, phi, coarse)
+        q = Nodes(*(part[..., (q.log_weights > -LOST).flatten(0, -2).any(0)] for part in q))
         return _log_of_mean(q.log_p - q.log_q, q.log_weights, self.draws, 1.5 * STEP if coarse else STEP)
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
@@ -169,8 +174,9 @@ class IWAE(Objective):
         self, target: Target, family: Family, phi: Tensor, key: Key, repeats: int = 1000
     ) -> tuple[Tensor, Tensor]:
         """The bound (...,) for phi (..., P) from `repeats` groups of K draws, and its standard error."""
-        noise = torch.randn((repeats, self.draws, family.dim), generator=generator(key), dtype=torch.float64)
-        each = self.surrogate(target, family, phi.unsqueeze(-2).expand(*phi.shape[:-1], repeats, -1), noise)
+        shape = (repeats * self.draws, family.dim)
+        noise = torch.randn(shape, generator=generator(key), dtype=torch.float64, device="cpu")
+        each = self.reduce(_log_ratio(target, family, phi, noise).unflatten(-1, (repeats, self.draws)))
         return each.mean(-1), each.std(-1) / math.sqrt(repeats)
 
 
@@ -277,7 +283,7 @@ def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
 
     The trapezoidal rule in t, e = sinh(2 sinh t), |e| <= 35 in one dimension and 9 in two. It converges
     exponentially also where log p has poles near the line, as between two modes, which hold Gauss-Hermite up,
-    and reaches far enough for the tails of a q that is no Gaussian (Takahasi and Mori, 1974; Trefethen, 2022).
+    and reaches the tails of a q that is no Gaussian (Takahasi and Mori, 1974; Trefethen, 2022).
     """
     h, reach = {1: (1 / 64, 96), 2: (1 / 16, 18)}[dim]
     t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")

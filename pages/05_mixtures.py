@@ -1,6 +1,6 @@
 """Mixtures: EM on a Gaussian mixture, half-step by half-step, with everything that moves on one screen."""
 
-from lvmviz import EM, Decomposition, Job, summaries, ui
+from lvmviz import EM, Decomposition, Job, ui
 from lvmviz.algorithms.em import EMInfo
 from lvmviz.core import Knob
 from lvmviz.datasets import Blobs, CrossedEllipses, Iris, Moons, Stored, ThreeInARow
@@ -8,6 +8,7 @@ from lvmviz.figures.theme import number, tokens
 from lvmviz.regularizers import Floor
 from lvmviz.runs.job import Trace
 from lvmviz.starts import ByHand
+from lvmviz.summaries import em as summaries
 from lvmviz.ui import em_films, half_steps, own
 from lvmviz.ui.derivation_em import lines
 

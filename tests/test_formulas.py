@@ -156,7 +156,7 @@ MEANINGLESS: dict[str, dict[str, str]] = {
         "sqrt(z) - z**2": "root of a negative number", "sqrt(1 - z**2)": "for z < -1, among others", "log1p(z) - z**2": "for z < -1,",
         "-z**1.5": "broken power of a negative number", "-z**0.5": "for z < 0", "z**z - z**4": "broken power", "log(abs(z) - 1) - z**2": "for z between -1 and 1",
         "log(z**2 - 4) - z**2": "between -2 and 2", "sin(z)/z - z**2": "at z = 0, as “sin(z)/z” is 0/0", "z*log(abs(z)) - z**2": "at z = 0",
-        "where(z > 0, -z, log(z))": "for z < 0", "log(tanh(z)) - z**2": "for z < 0", "log(sin(z)) - z**2": "log of a negative", "-sqrt(z + 3) - z**2": "for z < -3,",
+        "where(z > 0, -z, log(z))": "for z < 0", "where(z > 0, sqrt(z), log(z)) - z**2": "as “log(z)” is the log", "log(tanh(z)) - z**2": "for z < 0", "log(sin(z)) - z**2": "log of a negative", "-sqrt(z + 3) - z**2": "for z < -3,",
         "where(abs(z - 2) < 0.5, log(-1), -z**2)": "for z between 1.5 and 2.5", "exp(z) - exp(2*z)": "for z > 709.8", "log(exp(z)/(1 + exp(z))) - z**2": "softplus",
     },
     "infinite on a part": {

@@ -6,9 +6,10 @@ import scipy.stats
 import sklearn.metrics
 import torch
 
-from lvmviz import EM, Blobs, ByHand, Floor, Iris, Job, KMeansPlusPlus, Moons, run, summaries
+from lvmviz import EM, Blobs, ByHand, Floor, Iris, Job, KMeansPlusPlus, Moons, run
 from lvmviz.mixtures import decompose, log_density, responsibilities
 from lvmviz.runs.job import Snapshot, Trace
+from lvmviz.summaries import em as summaries
 
 IRIS = ("petal length", "sepal width", "petal width")
 

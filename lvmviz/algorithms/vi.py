@@ -67,11 +67,11 @@ class VIInfo(NamedTuple):
 class VI(Algorithm):
     """Variational inference: climb the ELBO, or another objective, until q fits the posterior.
 
-    phi <- optimizer(phi, gradient of the objective at phi). The gradient is exact, by quadrature, or an estimate
-    from draws of q, the same for all starts; whatever climbs, the numbers told are by quadrature (Jordan et al.,
-    1999; Kingma and Welling, 2014; Ranganath, Gerrish and Blei, 2014; notes 000 and 001). Start 0 begins at
-    `mean` and `sd`, the others on a fixed even spread of means and log sds round it. An optimizer that measures
-    its way (L-BFGS, natural gradient) does so on the draws of that step.
+    phi <- optimizer(phi, gradient of the objective at phi). The gradient is exact, by quadrature, or an
+    estimate from draws of q, the same for all starts; whatever climbs, the numbers told are by quadrature
+    (Jordan et al., 1999; Kingma and Welling, 2014; Ranganath, Gerrish and Blei, 2014; notes 000 and 001).
+    Start 0 begins at `mean` and `sd`, the others on a fixed even spread of means and log sds round it. An
+    optimizer that measures its way (L-BFGS, natural gradient) does so on the draws of that step.
     """
 
     target: Target = knob(Skewed(), help="The posterior to fit.", label="Posterior")
@@ -79,7 +79,7 @@ class VI(Algorithm):
     objective: Objective = knob(ReverseKL(), help="What makes one q better than another.")
     optimizer: Optimizer = knob(Adam(), help="How q moves.")
     gradient: Estimator = knob(Exact(), help="Where the gradient comes from.")
-    starts: int = knob(16, 1, 256, "How many q's climb at once.")
+    starts: int = knob(8, 1, 256, "How many q's climb at once.")
     mean: float = knob(0.0, -30.0, 30.0, "Where q's centre begins.", label="Start at")
     sd: float = knob(1.0, 0.005, 30.0, "How wide q begins.", label="Start width", scale="log")
     spread: float = knob(8.0, 0.0, 60.0, "How far from it the other starts' means lie.", more=True)

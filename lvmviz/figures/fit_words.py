@@ -89,10 +89,22 @@ def _best(panel: Panel, spots: Sequence[_Spot], taken: Sequence[Box], curves: Se
             * max(0.0, min(top, box[3]) - max(bottom, box[2]))
             for box in taken
         )
-        crossed = [(x > left) & (x < right) & (y > bottom) & (y < top) for x, y in curves]
-        return 20.0 * out + over + sum(200.0 for hit in crossed if hit.any())
+        return 20.0 * out + over + sum(200.0 for curve in curves if _crossed(spot.box, curve))
 
     return min(spots, key=cost)
+
+
+def _crossed(box: Box, curve: Line) -> bool:
+    left, right, bottom, top = box
+    x, y = curve
+    return bool(((x > left) & (x < right) & (y > bottom) & (y < top)).any())
+
+
+def _near_half(spot: _Spot) -> Box:
+    """What the words cover where the picture is widest, twice as wide as it can be."""
+    left, right, bottom, top = spot.box
+    middle = 0.5 * (left + right)
+    return (middle, right, bottom, top) if spot.how["xanchor"] == "right" else (left, middle, bottom, top)
 
 
 def _small(lines: Sequence[str], colours: Tokens) -> str:
@@ -122,12 +134,13 @@ def name_posterior(
     x, y = truth
     peak, size = float(y.max()), _size([word])
     spots = []
-    for level in (0.3, 0.45, 0.6, 0.75):
+    for level in (0.45, 0.6, 0.3, 0.75):
         left, right = _sides(x, y, level * peak)
         sides = [(left, "right", -13), (right, "left", 13)]
         for flank, anchor, shift in sorted(sides, key=lambda side: abs(side[0] - float(x[y.argmax()]))):
             spots.append(_spot(panel, size, flank, level * peak, anchor, shift))
-    spot = _best(panel, spots, [], [curve for curve in (truth, second) if curve is not None])
+    free = [spot for spot in spots if second is None or not _crossed(_near_half(spot), second)]
+    spot = _best(panel, free or spots, [], [truth])
     ink = {"color": colours.posterior}
     film.figure.add_annotation(text=word, font=ink, **boxed(colours), **spot.how)
     return spot.box

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import streamlit as st
 
-from lvmviz import summaries
 from lvmviz.figures.theme import number, tokens
 from lvmviz.runs.job import Trace
+from lvmviz.summaries import em as summaries
 from lvmviz.ui import frame
 from lvmviz.ui.table import Cell, Column, ring, table
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from lvmviz import summaries
 from lvmviz.figures import bounds, mixtures
 from lvmviz.figures.film import Film
 from lvmviz.runs.job import Trace
+from lvmviz.summaries import em as summaries
 
 
 def picture(trace: Trace, axes: tuple[int, int], dark: bool) -> Film:

@@ -10,13 +10,14 @@ from typing import Any
 
 import streamlit as st
 
-from lvmviz import own_data, summaries
+from lvmviz import own_data
 from lvmviz.algorithms.em import EM
 from lvmviz.cells import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, TableError
 from lvmviz.core import Choice
 from lvmviz.datasets import Stored
 from lvmviz.own_data import MissingData, StoreError
 from lvmviz.starts import ByHand
+from lvmviz.summaries import em as summaries
 from lvmviz.tables import read_table, to_csv
 from lvmviz.ui import frame, state
 from lvmviz.ui.controls import words

@@ -1,6 +1,7 @@
 """Every registered choice of every kind is a value: equal, hashable, printable, honest about its knobs."""
 
 import ast
+import functools
 import hashlib
 import inspect
 import json
@@ -50,6 +51,7 @@ def is_choice(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, Choice)
 
 
+@functools.cache  # strategies are slow to build
 def allowed(cls: type[Choice]) -> st.SearchStrategy[Choice]:
     """Any value of a choice that its knobs allow."""
     kinds = field_types(cls)

@@ -1,0 +1,159 @@
+"""A fit of q in one dimension as NumPy arrays: densities over z, the paths of its starts, the exact numbers."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lvmviz.algorithms.vi import VI, best_fit, landscape
+from lvmviz.divergences import Decomposition
+from lvmviz.families import Gaussian, Line, MixtureOf2
+from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments
+from lvmviz.objectives import quantiles
+from lvmviz.runs.job import Trace
+from lvmviz.targets import Target
+
+GRID = 401
+
+
+class Bell(NamedTuple):
+    """A component of q: its curve (u, v) and where it is, x = loc + scale u and y = height v / scale."""
+
+    u: np.ndarray  # (n,)
+    v: np.ndarray  # (n,)
+    places: np.ndarray  # (T, 3) loc, scale, height
+
+
+class Picture(NamedTuple):
+    """What the main picture of a fit shows, for T states of q."""
+
+    z: np.ndarray  # (G,)
+    posterior: np.ndarray  # (G,) p(z | x)
+    q: np.ndarray  # (T, G)
+    integrand: np.ndarray  # (T, G) q log(q / p)
+    bells: list[Bell]
+
+
+def phi_at(family: Line, places: Sequence[tuple[float, float]], extra: Sequence[float] = ()) -> Tensor:
+    """phi (P,) of a q at these places (loc, scale): one, or one for each component of a mixture."""
+    loc = torch.tensor([place[0] for place in places], dtype=torch.float64)
+    scale = torch.tensor([place[1] for place in places], dtype=torch.float64)
+    phi = family.at(loc[0], scale[0])
+    if isinstance(family, MixtureOf2) and len(places) == 2:
+        weight = extra[0] if extra else 0.5
+        logit = math.log(weight / (1.0 - weight))
+        return torch.stack([torch.tensor(logit, dtype=torch.float64), *loc, *scale.log()])
+    return torch.cat([phi[:2], torch.tensor(list(extra), dtype=torch.float64)]) if extra else phi
+
+
+@functools.lru_cache(maxsize=64)
+def extent(target: Target) -> tuple[float, float]:
+    """The stretch of z that a picture shows: nearly all of the posterior, and room on both sides."""
+    shares = torch.tensor([0.002, 0.1, 0.9, 0.998], dtype=torch.float64)
+    low, inner_low, inner_high, high = quantiles(target, shares).tolist()
+    bulk = inner_high - inner_low
+    low, high = max(low, inner_low - 4 * bulk), min(high, inner_high + 4 * bulk)
+    room = 0.6 * max(high - low, 1e-6)
+    return low - room, high + room
+
+
+def picture(target: Target, family: Line, phis: Tensor) -> Picture:
+    """Densities for every phi (T, P) over one grid: even, and finer where q or p is narrow."""
+    low, high = extent(target)
+    z = _grid(target, low, high)
+    points = torch.from_numpy(z)[:, None]
+    log_p = (target.log_prob(points) - float(log_evidence(target))).numpy()
+    log_q = family.log_prob(phis, points.expand(len(phis), -1, -1)).numpy()
+    q = np.exp(log_q)
+    with np.errstate(invalid="ignore"):
+        integrand = np.where(q > 0, q * (log_q - log_p), 0.0)
+    return Picture(z, np.exp(log_p), q, integrand, bells(family, phis))
+
+
+def _grid(target: Target, low: float, high: float) -> np.ndarray:
+    shares = torch.linspace(0.001, 0.999, GRID // 2, dtype=torch.float64)
+    own = quantiles(target, shares).numpy()
+    even = np.linspace(low, high, GRID)
+    return np.unique(np.concatenate([even, own[(own > low) & (own < high)]]))
+
+
+def bells(family: Line, phis: Tensor) -> list[Bell]:
+    """The curves that the hand moves: q itself, or the two components of a mixture."""
+    if isinstance(family, MixtureOf2):
+        weight = torch.sigmoid(phis[:, 0])
+        parts = zip((weight, 1 - weight), (1, 2), (3, 4), strict=True)
+        return [_bell(Gaussian(), torch.stack([phis[:, i], phis[:, j]], 1), w.numpy()) for w, i, j in parts]
+    return [_bell(family, phis, np.ones(len(phis)))]
+
+
+def _bell(family: Line, phis: Tensor, height: np.ndarray) -> Bell:
+    loc, scale = phis[:, 0], phis[:, 1].exp()
+    standard = phis[:1].clone()
+    standard[:, :2] = 0.0
+    share = torch.cat([torch.linspace(1e-4, 1 - 1e-4, 161, dtype=torch.float64)])
+    u = family.quantile(standard[0], share)
+    v = family.log_prob(standard[0], u[:, None]).exp()
+    places = np.stack([loc.numpy(), scale.numpy(), height], 1)
+    return Bell(u.numpy(), v.numpy(), places)
+
+
+class Numbers(NamedTuple):
+    """The exact numbers of one q."""
+
+    terms: Decomposition
+    forward: Integral  # KL(p || q)
+    coverage: Integral  # the posterior's mass in q's central 90 % interval
+
+
+def numbers(target: Target, family: Line, phi: Tensor) -> Numbers:
+    """Evidence, ELBO, both KLs and coverage, each by its own quadrature."""
+    return Numbers(decompose(target, family, phi), forward_kl(target, family, phi), coverage(target, family, phi))
+
+
+@functools.lru_cache(maxsize=64)
+def best(target: Target, family: Line) -> tuple[tuple[float, float], float]:
+    """(loc, scale) of the best q and its KL(q || p)."""
+    phi = best_fit(target, family)
+    return (float(phi[0]), float(phi[1].exp())), float(decompose(target, family, phi).kl)
+
+
+@functools.lru_cache(maxsize=32)
+def hills(target: Target, family: Line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Means (M,), sds (S,) and the ELBO (S, M) over them."""
+    low, high = extent(target)
+    means = torch.linspace(low, high, 61, dtype=torch.float64)
+    sds = torch.logspace(math.log10(0.02 * (high - low)), math.log10(0.6 * (high - low)), 41, dtype=torch.float64)
+    return means.numpy(), sds.numpy(), landscape(target, family, means, sds).numpy()
+
+
+# ---- traces of VI ----
+
+
+def vi(trace: Trace) -> VI:
+    """The VI that made a trace."""
+    if not isinstance(trace.job.algorithm, VI):
+        raise TypeError(f"{type(trace.job.algorithm).__name__} fits no q: give a trace of VI")
+    return trace.job.algorithm
+
+
+def phis(trace: Trace) -> Tensor:
+    """phi (T, P) of start 0 at every snapshot."""
+    return torch.stack([snapshot.state.phi[0] for snapshot in trace])
+
+
+def paths(trace: Trace) -> np.ndarray:
+    """(B, T, 2) loc and scale of every start at every snapshot."""
+    phi = torch.stack([snapshot.state.phi for snapshot in trace], 1)[..., :2]
+    return torch.stack([phi[..., 0], phi[..., 1].exp()], -1).numpy()
+
+
+def posterior_moments(target: Target) -> tuple[float, float]:
+    """Mean and standard deviation of the posterior; nan where it has none."""
+    mean, variance = moments(target)
+    return float(mean), math.sqrt(variance) if variance >= 0 else math.nan
