@@ -1,8 +1,8 @@
 """What an exact number costs, against SciPy's quad: `python -m benchmarks.quadrature`.
 
 Prints milliseconds (the best of 30, one thread) for the first look at a posterior, for all seven terms of the
-ELBO at first and when only q moves, for the same seven integrals by scipy.integrate.quad; the ratios; and what
-either is off where the truth is known. One JSON object, with machine, date and versions.
+ELBO at first and when only q moves, for the same seven integrals by scipy.integrate.quad; the ratios; and
+what either is off where the truth is known. One JSON object, with machine, date and versions.
 """
 
 from __future__ import annotations

@@ -95,6 +95,7 @@ SCENES = (
 
 def draw() -> None:
     """Controls, job, pictures, numbers."""
+    ui.opened(SCENES)
     stage = ui.stage()
     with stage.controls:
         view, more = ui.columns()
@@ -150,6 +151,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         )
         ui.components(trace, PLAYER)
     ui.derivation(lines(infos[index]), decimals=2)
+    link = ui.link()
     ui.dock(
         "mixtures",
         "EM on a mixture of Gaussians",
@@ -158,7 +160,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         rows=trace.rows,
         figure=lambda: em_films.picture(trace, axes, ui.dark()).at(index),
         model=lambda: summaries.parameters(trace[index]),
-        scene=lambda: own.scene_file("mixtures", em.data),
+        scene=lambda: own.scene_file("mixtures", em.data, link),
     )
 
 

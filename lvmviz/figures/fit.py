@@ -140,17 +140,17 @@ def _axes(
 def _draw_posterior(
     film: Film, z: np.ndarray, posterior: np.ndarray, second: np.ndarray | None, colours: Tokens
 ) -> None:
-    solid = {"color": colours.posterior, "width": 2.5}
+    solid = {"color": colours.posterior, "width": 2.5, "simplify": False}
     truth = go.Scatter(mode="lines", line=solid, fill="tozeroy", fillcolor=fill(colours.posterior, 0.13))
     _moving(film, truth, z[None], posterior[None])
     if second is not None:
-        dashed = {"color": colours.q_mark, "width": 1.5, "dash": "5px,4px"}
+        dashed = {"color": colours.q_mark, "width": 1.5, "dash": "5px,4px", "simplify": False}
         _moving(film, go.Scatter(mode="lines", line=dashed), z[None], _finite(second)[None])
 
 
 def _draw_q(film: Film, z: np.ndarray, q: np.ndarray, bells: Sequence[Bell], colours: Tokens) -> list[int]:
-    thick = {"color": colours.q_mark, "width": 2.5}
-    thin = {"color": fill(colours.q_mark, 0.75), "width": 1.25}
+    thick = {"color": colours.q_mark, "width": 2.5, "simplify": False}
+    thin = {"color": fill(colours.q_mark, 0.75), "width": 1.25, "simplify": False}
     first = len(tuple(film.figure.data))
     for bell in bells:
         line = thick if len(bells) == 1 else thin
@@ -179,7 +179,7 @@ def _draw_strip(
         "stop": high,
         "colorscale": [[0, below], [zero, below], [zero, above], [1, above]],
     }
-    line = {"color": colours.text, "width": 1.25}
+    line = {"color": colours.text, "width": 1.25, "simplify": False}
     trace = go.Scatter(mode="lines", line=line, fill="tozeroy", fillgradient=shade, yaxis="y2")
     kept = np.clip(integrand, 1000 * low, 1000 * high)  # what is far off need not be sent exactly
     _moving(film, trace, np.tile(z, (len(kept), 1)), kept)

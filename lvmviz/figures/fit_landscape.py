@@ -153,7 +153,7 @@ def _draw_here(
 ) -> None:
     """The ring at the current q; at the edge, with an arrow and its number, when it is off the picture."""
     x, y = path[:, 0], np.log10(np.maximum(path[:, 1], 1e-300))
-    inside = np.clip(x, across[0], across[1]), 10.0 ** np.clip(y, upright[0], upright[1])
+    inside = _within(x, across[0], across[1]), 10.0 ** _within(y, float(upright[0]), float(upright[1]))
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
     trace = go.Scatter(mode="markers", marker=ring, cliponaxis=False)
     _moving(film, trace, inside[0][:, None], inside[1][:, None])
@@ -171,6 +171,12 @@ def _draw_here(
     }
     font = {"size": 11, "color": colours.q_text}
     _annotate(film, {"showarrow": False, "bgcolor": colours.bg, "borderpad": 1, "font": font}, moves)
+
+
+def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """Held by a hair inside the axis: a mark beyond its end is not drawn."""
+    hair = 1e-3 * (high - low)
+    return np.clip(values, low + hair, high - hair)
 
 
 def _off(mean: float, sd: float, ranges: tuple[list[float], np.ndarray]) -> str:

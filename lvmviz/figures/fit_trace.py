@@ -45,7 +45,7 @@ def trace(
     deep = low - 3 * (high - low)  # what is far below the picture need not be drawn there
     _draw_rise(film, np.maximum(elbo, deep), log_evidence, others, standard_errors, deep, colours)
     kept = np.maximum(np.nan_to_num(elbo, nan=low, neginf=low), low)
-    _draw_now(film, kept, (low, log_evidence), colours)
+    _draw_now(film, np.maximum(kept, low + 0.005 * (high - low)), (low, log_evidence), colours)
     _name_evidence(film, right, log_evidence, ceiling, decimals, colours)
     pixel = (height - _MARGIN.t - _MARGIN.b) / (high - low)
     if len(elbo) > 1:

@@ -24,13 +24,13 @@ from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.live import live
 from lvmviz.ui.player import Button, player
 from lvmviz.ui.plot import nothing, plot
-from lvmviz.ui.scenes import Scene, scenes
+from lvmviz.ui.scenes import Scene, opened, scenes
+from lvmviz.ui.state import current as link
 from lvmviz.ui.table import Column, ring, table
 from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
-    "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Stage", "Term", "beside", "columns",
-    "components", "computer", "dark", "derivation", "dock", "doors", "empty", "failed", "head", "ledger",
-    "link_of", "live", "nothing", "open_picked", "page", "plain", "player", "plot", "projector", "ring",
-    "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
+    "(", "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Term", "components", "computer",
+    "derivation", "dock", "doors", "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened",
+    "player", "plot", "ring", "scenes", "script", "switch", "table", "thermometer",
 ]  # fmt: skip

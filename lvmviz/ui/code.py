@@ -21,7 +21,7 @@ def notebook_button(name: str, title: str, source: str) -> None:
     """The same lines as a notebook."""
     st.download_button(
         "Notebook",
-        notebook(source, title),
+        lambda: notebook(source, title),  # made when asked for: a file that is replaced cannot be fetched
         file_name=f"{name}.ipynb",
         mime="application/x-ipynb+json",
         icon=":material/download:",

@@ -39,7 +39,7 @@ def derivation(lines: Sequence[Line], *, decimals: int) -> None:
     ):
         current = _current(len(lines))
         line = lines[current]
-        with st.container(width=frame.CONTROLS, gap=None):
+        with st.container(width=int(frame.CONTROLS * frame.scale()), gap=None):
             st.markdown(f"**Derivation** :gray[line {current + 1} of {len(lines)}]  \n:gray[{line.reason}]")
         st.latex(latex(line, tokens(frame.dark()), decimals))
         with st.container(horizontal=True, wrap=False, width="content", gap="xsmall"):

@@ -47,6 +47,7 @@ def page(name: str, title: str, claim: str, draw: Callable[[], None]) -> None:
         with actions:
             _actions()
 
+    state.enter()
     body()
 
 
@@ -102,7 +103,7 @@ def stage() -> Stage:
     """Controls left, the picture in the middle and large, numbers right."""
     with st.container(key="stage", horizontal=True, wrap=False, gap="medium"):
         if projector():
-            controls = st.container(key="controls", width=1, height=1)
+            controls = st.container(key="controls_hidden")
         else:
             controls = st.container(key="controls", width=CONTROLS, gap="small")
         picture = st.container(key="picture", width="stretch", gap="xsmall")

@@ -39,12 +39,12 @@ def own_table(name: str) -> Mapping[str, Any]:
             placeholder="x,y\n1.0,2.0\n1.5,1.8",
         )
         st.button("Use what is pasted", on_click=_from_paste, args=(name,), width="stretch")
+        if fault := st.session_state.get(_FAULT):
+            frame.failed(fault)
         st.caption(
             f"At most {MAX_ROWS:,} rows, {MAX_COLUMNS} columns and {MAX_BYTES // 10**6} MB. "
             "It stays on the computer that runs lvmviz."
         )
-    if fault := st.session_state.get(_FAULT):
-        frame.failed(fault)
     digest = state.placed(f"{name}.digest")
     read, notes = st.session_state.get(_NOTES, ("", ()))
     for note in notes if read == digest else ():
@@ -107,14 +107,14 @@ def _take(name: str, source: bytes | str) -> None:
 # ---- scene files: the link and the table in one file ----
 
 
-def scene_file(name: str, data: Choice) -> dict[str, Any]:
+def scene_file(name: str, data: Choice, link: Mapping[str, str]) -> dict[str, Any]:
     """What another computer needs to show this: the link and, for own data, the table."""
     table = to_csv(own_data.get(data.digest)) if isinstance(data, Stored) and data.digest else None
     return {
         "file": SCENE_MARK,
         "version": state.VERSION,
         "page": name,
-        "link": state.current(),
+        "link": dict(link),
         "table": table,
     }
 
@@ -149,10 +149,17 @@ def _open_scene(scene: Mapping[str, Any]) -> None:
 def by_hand(name: str) -> Mapping[str, Any]:
     """The clicked centres, and a button to take them back."""
     centres = clicked(name)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.markdown(f":gray[{len(centres)} placed: click on the picture]", width="stretch")
-        st.button("Clear", key="clear_centres", type="tertiary", disabled=not centres,
-                  on_click=state.place, args=(f"{name}.centres", ""))  # fmt: skip
+    with st.container(key="placed", horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
+        st.markdown(f":gray[{len(centres)} placed: click]", width="content")
+        st.button(
+            "Clear",
+            key="clear_centres",
+            type="tertiary",
+            disabled=not centres,
+            help="Take the clicked centres back",
+            on_click=state.place,
+            args=(f"{name}.centres", ""),
+        )
     return {"centres": centres}
 
 

@@ -11,6 +11,7 @@ import plotly.graph_objects as go
 import streamlit as st
 
 from lvmviz.figures.film import Film
+from lvmviz.ui import frame
 from lvmviz.ui.component import component
 
 
@@ -58,11 +59,25 @@ def grasp(name: str) -> Grasp:
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _payload(id: str, _make: Callable[[], Film | go.Figure]) -> dict[str, Any]:
+def _payload(id: str, factor: float, _make: Callable[[], Film | go.Figure]) -> dict[str, Any]:
     made = _make()
     film = made if isinstance(made, Film) else Film(made, 1)
     # as plain JSON, once; a browser's JSON has no NaN and no infinity: they are gaps in a line
-    return json.loads(json.dumps(film.data(), cls=_Encoder), parse_constant=lambda _: None)
+    data = json.loads(json.dumps(film.data(), cls=_Encoder), parse_constant=lambda _: None)
+    return data if factor == 1.0 else data | {"figure": _enlarged(data["figure"], factor)}
+
+
+_SIZES = {"size", "standoff", "startstandoff", "xshift", "yshift", "ticklen", "height", "l", "r", "t", "b"}
+
+
+def _enlarged(value: Any, factor: float, key: str = "", inside: str = "") -> Any:
+    """A figure with every type, mark, line and margin larger: what is in px, not what is in data."""
+    if isinstance(value, dict):
+        return {name: _enlarged(part, factor, name, key) for name, part in value.items()}
+    if isinstance(value, list):
+        return [_enlarged(part, factor, key, inside) for part in value]
+    px = key in _SIZES or (key == "width" and inside == "line")
+    return value * factor if px and isinstance(value, (int, float)) and not isinstance(value, bool) else value
 
 
 class _Encoder(json.JSONEncoder):
@@ -88,12 +103,13 @@ def plot(
     With a `channel` the film follows that trace's player. Returned are `.spot` ({x, y} on the axes, where an
     empty place was clicked) and `.pick` ({trace, value} of a clicked mark's customdata), each for one run.
     """
-    id = hashlib.sha256(repr((name, depends)).encode()).hexdigest()[:16]
+    factor = frame.scale()
+    id = hashlib.sha256(repr((name, depends, factor)).encode()).hexdigest()[:16]
     data = {
         "id": id,
         "name": name,
-        "film": _payload(id, make),
-        "height": height,
+        "film": _payload(id, factor, make),
+        "height": int(height * factor),
         "alt": alt,
         "channel": channel,
         "clickable": on_spot is not None,
@@ -103,7 +119,7 @@ def plot(
     return component("plot")(
         key=f"plot_{name}",
         data=data,
-        height=height,
+        height=int(height * factor),
         on_spot_change=on_spot or nothing,
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,

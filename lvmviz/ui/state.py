@@ -30,10 +30,20 @@ class _State:
     future: list[Link] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
     generation: int = 0
+    entered: bool = False  # the whole script runs, so the query string is the browser's newest
 
 
 def _state() -> _State:
     return st.session_state.setdefault("lvmviz.state", _State())
+
+
+def enter() -> None:
+    """Say that the whole page runs, not only its fragment.
+
+    The rerun of a fragment still carries the query string from before our last write; only a whole run tells
+    of the browser's back button.
+    """
+    _state().entered = True
 
 
 def begin(page: str) -> None:
@@ -42,8 +52,9 @@ def begin(page: str) -> None:
     if state.page != page:
         state.page, state.past, state.future = page, [], []
         _open(url)
-    elif url != state.written:
+    elif state.entered and url != state.written:
         _open(url)  # the browser's back button, or a link to this very page
+    state.entered = False
     state.controls = {}
 
 

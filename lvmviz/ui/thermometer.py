@@ -31,7 +31,7 @@ def thermometer(
     """Draw the thermometer; `terms` gives one decomposition a frame, `names` replaces its fields' words."""
     with frame.head("evidence", "Evidence"):
         chosen = switch("presentation", "Presentation of the ELBO", PRESENTATIONS, "III")
-    height, dark = int(HEIGHT * frame.scale()), frame.dark()
+    dark = frame.dark()
     plot(
         "thermometer",
         lambda: figures.thermometer(
@@ -43,7 +43,7 @@ def thermometer(
             names=names,
         ),
         depends=(*depends, chosen, dark),
-        height=height,
+        height=HEIGHT,
         alt=f"Evidence thermometer: {PRESENTATIONS[chosen]}",
         channel=channel,
     )

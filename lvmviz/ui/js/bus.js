@@ -3,6 +3,7 @@
 class Channel {
   constructor() {
     this.index = 0;
+    this.revision = null; // which trace, and which of Python's own moves in it
     this.listeners = new Set();
   }
 

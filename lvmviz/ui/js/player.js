@@ -72,8 +72,9 @@ class Player {
     }
     this.buttons(data.buttons);
     this.range.max = data.count - 1;
-    if (data.revision !== this.revision) {
-      this.revision = data.revision; // another trace, or Python moved the position: follow it
+    this.revision = data.revision;
+    if (data.revision !== this.channel.revision) {
+      this.channel.revision = data.revision; // another trace, or Python moved the position: follow it
       this.stop();
       this.channel.go(data.index);
     }
