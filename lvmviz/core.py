@@ -16,6 +16,7 @@ import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
+import numpy as np
 import torch
 
 Key = int  # a random key: one 64-bit number, see `fold_in`
@@ -69,8 +70,8 @@ class Choice(abc.ABC):
 
     def __post_init__(self) -> None:
         for name, meta in knobs(type(self)).items():
-            value = _checked(self, name, meta, getattr(self, name))
-            object.__setattr__(self, name, value)
+            where, kind = f"{type(self).__name__}.{name}", field_types(type(self))[name]
+            object.__setattr__(self, name, _checked(where, kind, meta, getattr(self, name)))
 
     @classmethod
     def kind(cls) -> type[Choice]:
@@ -118,56 +119,63 @@ def _words(name: str) -> str:
     return spaced[:1].upper() + spaced[1:]
 
 
-def _checked(owner: Choice, name: str, meta: Knob, value: Any) -> Any:
+def _checked(where: str, kind: Any, meta: Knob, value: Any) -> Any:
     """The value in its field's own type, or a ValueError with the remedy."""
-    kind = field_types(type(owner))[name]
-    where = f"{type(owner).__name__}.{name}"
     if isinstance(kind, type) and issubclass(kind, Choice):
         if not isinstance(value, kind):
             raise ValueError(f"{where} must be one of {', '.join(kind.options)}, not {value!r}")
         return value
     if kind is bool:
-        return bool(value)
+        return _switch(where, value)
     if kind in (int, float):
         return _number(where, kind, meta, value)
-    if kind is str:
-        return _word(where, meta, value)
-    return _tuple(where, meta, value)
+    return _word(where, meta, value) if kind is str else _tuple(where, kind, meta, value)
+
+
+def _switch(where: str, value: Any) -> bool:
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{where} must be True or False, not {value!r}")
+    return bool(value)
 
 
 def _number(where: str, kind: type, meta: Knob, value: Any) -> float | int:
-    if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
-        raise ValueError(f"{where} must be a finite number, not {value!r}")
-    value = int(value) if isinstance(value, numbers.Integral) else float(value)
+    refused = ValueError(f"{where} must be a finite number, not {_shown(value)}")
+    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+        raise refused
+    try:
+        number = float(value)
+    except OverflowError:
+        raise refused from None
+    if not math.isfinite(number):
+        raise refused
     if kind is int and value != int(value):
         raise ValueError(f"{where} must be a whole number, not {value!r}")
     low = -math.inf if meta.low is None else meta.low
     high = math.inf if meta.high is None else meta.high
     if not low <= value <= high:
-        raise ValueError(f"{where} = {value:g} is outside {low:g} to {high:g}: choose a value in that range")
-    return kind(value)
+        raise ValueError(f"{where} = {number:g} is outside {low:g} to {high:g}: choose a value in that range")
+    return int(value) if kind is int else number + 0.0  # -0.0 equals 0.0, so it is told as 0.0
 
 
 def _word(where: str, meta: Knob, value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(f"{where} must be a text, not {_shown(value)}")
     if meta.options and value not in meta.options:
         raise ValueError(f"{where} must be one of {', '.join(meta.options)}, not {value!r}")
     return str(value)
 
 
-def _tuple(where: str, meta: Knob, value: Any) -> tuple[Any, ...]:
-    if isinstance(value, str):
-        raise ValueError(f"{where} must be a tuple such as ({value!r},), not a text")
-    items = tuple(_frozen(item) for item in value)
-    unknown = [item for item in items if meta.options and item not in meta.options]
-    if unknown:
-        raise ValueError(f"{where} has no {unknown[0]!r}: choose from {', '.join(meta.options)}")
-    return items
+def _tuple(where: str, kind: Any, meta: Knob, value: Any) -> tuple[Any, ...]:
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if not isinstance(value, (list, tuple)):
+        raise ValueError(f"{where} must be a tuple, not {_shown(value)}")
+    item = typing.get_args(kind)[0]
+    return tuple(_checked(where, item, meta, part) for part in value)
 
 
-def _frozen(item: Any) -> Any:
-    if isinstance(item, (list, tuple)):
-        return tuple(_frozen(part) for part in item)
-    return float(item) if isinstance(item, numbers.Real) else item
+def _shown(value: Any) -> str:
+    return value.__class__.__name__ if isinstance(value, int) and abs(value) >= 2**63 else repr(value)
 
 
 # ---- canonical JSON: the only spelling of a choice that leaves the process ----
@@ -194,7 +202,7 @@ def from_json(kind: type[Choice], data: Any) -> Choice:
     cls, types = kind.options[name], field_types(kind.options[name])
     unknown = set(data) - set(types) - {"choice"}
     if unknown:
-        raise ValueError(f"{name} has no field {sorted(unknown)[0]!r}: it has {', '.join(types)}")
+        raise ValueError(f"{name} has no field {sorted(unknown, key=repr)[0]!r}: it has {', '.join(types)}")
     return cls(**{key: _field_from_json(types[key], data[key]) for key in types if key in data})
 
 

@@ -30,8 +30,11 @@ class Dataset(Choice):
 @functools.lru_cache(maxsize=32)
 def _made(data: Dataset) -> Table:
     table = data._make()
-    table.points.flags.writeable = False
-    return table
+    labels = None if table.labels is None else table.labels.copy()
+    for array in (table.points, labels):
+        if array is not None:
+            array.flags.writeable = False
+    return table._replace(labels=labels)
 
 
 def _table(
@@ -56,9 +59,7 @@ def _load(name: str) -> Any:
     return getattr(sklearn.datasets, f"load_{name}")()
 
 
-def _bundled(
-    bunch: Any, names: Sequence[str], features: tuple[str, ...], unit: str = ""
-) -> Table:
+def _bundled(bunch: Any, names: Sequence[str], features: tuple[str, ...], unit: str = "") -> Table:
     chosen = select(_table(bunch.data, names, bunch.target, bunch.target_names), features)
     return chosen._replace(columns=tuple(f"{name}{unit}" for name in chosen.columns))
 

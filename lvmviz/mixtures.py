@@ -135,10 +135,10 @@ def not_positive_definite(covariances: Tensor, reach: Tensor | float = 0.0) -> T
     eps = torch.finfo(covariances.dtype).eps
     finite = covariances.isfinite().all(2).all(1)
     safe = torch.where(finite[:, None, None], covariances, 0.0)
-    factors, failed = torch.linalg.cholesky_ex(safe)
+    failed = torch.linalg.cholesky_ex(safe).info != 0
     variances = safe.diagonal(dim1=1, dim2=2)  # (K, D)
-    left = factors.diagonal(dim1=1, dim2=2).square()  # of each variance, given the coordinates before it
-    rounding = torch.maximum(
-        64 * eps * len(variances.T) * variances, torch.as_tensor((16 * eps * reach) ** 2).to(variances)
-    )
-    return (failed != 0) | ~finite | (left <= rounding).any(1)
+    units = torch.where(variances > 0, variances, 1.0).rsqrt()
+    correlations = units[:, :, None] * safe * units[:, None, :]
+    flat = torch.linalg.eigvalsh(correlations)[:, 0] <= 100 * eps * safe.shape[1]
+    rounding = torch.as_tensor((1e3 * eps * reach) ** 2).to(variances)
+    return failed | ~finite | flat | (variances <= rounding).any(1)

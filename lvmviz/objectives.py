@@ -22,7 +22,7 @@ from lvmviz.quadrature.survey import survey
 from lvmviz.targets import Target
 
 NEAR_ONE = 1e-4  # Renyi orders this near 1 use the form without a logarithm's cancellation
-DIVERGES = 1e-3  # share of an integral in its outermost nodes from which on it counts as infinite
+DIVERGES = 1e-6  # share of an integral in its outermost nodes from which on it counts as infinite
 LOST = 42.0  # nats below a whole, a part of it is lost in rounding
 STEP, MOST_STEPS = 0.4, 500  # of IWAE's integral over log t
 
@@ -293,9 +293,9 @@ def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
 
     The trapezoidal rule, which converges exponentially also where log p has poles near the line, as between
     two modes, which hold Gauss-Hermite up (Trefethen, 2022). On the line it is one in t, e = sinh(2 sinh t),
-    |e| <= 35, to reach the tails of a q that is no Gaussian (Takahasi and Mori, 1974); in the plane |e| <= 9.
+    |e| <= 26, to reach the tails of a q that is no Gaussian (Takahasi and Mori, 1974); in the plane |e| <= 9.
     """
-    h, reach = (1 / 64, 96) if dim == 1 else (1 / 3, 28)
+    h, reach = (1 / 64, 92) if dim == 1 else (1 / 3, 28)
     t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")
     e, slope = (t, torch.ones_like(t)) if dim > 1 else (torch.sinh(2.0 * t.sinh()), _stretch(t))
     log_weights = -0.5 * e**2 - 0.5 * LOG_2PI + torch.log((2 * h if coarse else h) * slope)

@@ -121,10 +121,10 @@ def test_elbo_and_divergences_against_independent_formulas(target, family, q):
         def log_p(z):
             return log_mixture(z, *MIXTURES[target])  # noqa: B023
 
-        law, phi = q(mean, sd), family.at(torch.tensor([mean]).double(), torch.tensor([sd]).double())
+        law, phi = q(mean, sd), family.at(*torch.tensor([[mean], [sd]], dtype=torch.float64))
         points = [mean + k * sd for k in (-6, -2, 0, 2, 6)]
-        kl = pieces(lambda z: law.pdf(z) * (law.logpdf(z) - log_p(z)), [-400, *points, 400])  # noqa: B023
-        beyond = 2e-6 if isinstance(family, StudentQ) else 1e-7  # what a Student has beyond 400
+        kl = pieces(lambda z: law.pdf(z) * (law.logpdf(z) - log_p(z)), [-60, *points, 60])  # noqa: B023
+        beyond = 2e-4 if isinstance(family, StudentQ) else 1e-7  # what a Student has beyond 60
         assert float(ReverseKL().value(target, family, phi)[0]) == pytest.approx(LOG_Z - kl, abs=beyond)
         forward = trapezoid(lambda z: np.exp(log_p(z)) * (log_p(z) - law.logpdf(z)), -30, 30)  # noqa: B023
         assert float(ForwardKL().value(target, family, phi)[0]) == pytest.approx(-forward, abs=1e-7)
@@ -221,11 +221,12 @@ def test_iwae_of_two_draws_is_a_double_integral(mean, sd):
 @pytest.mark.parametrize("draws", [1, 3, 30])
 def test_iwae_agrees_with_its_draws(family, draws):
     phi, objective = around(family, [1.5, 0.0], [1.2, 1.0]), IWAE(draws=draws)
-    mean, error = objective.sampled(Skewed(), family, phi, key=5, repeats=4000)
+    repeats = 800 if isinstance(family, MixtureOf2) else 4000  # a mixture's draw is a root to find
+    mean, error = objective.sampled(Skewed(), family, phi, key=5, repeats=repeats)
     exact = objective.value(Skewed(), family, phi)
-    assert ((mean - exact).abs() < 4 * error).all() and (error < 0.1).all()
-    assert torch.equal(objective.sampled(Skewed(), family, phi, key=5, repeats=4000)[0], mean)
-    assert not torch.equal(objective.sampled(Skewed(), family, phi, key=6, repeats=4000)[0], mean)
+    assert ((mean - exact).abs() < 4 * error).all() and (error < 0.2).all()
+    assert torch.equal(objective.sampled(Skewed(), family, phi, key=5, repeats=repeats)[0], mean)
+    assert not torch.equal(objective.sampled(Skewed(), family, phi, key=6, repeats=repeats)[0], mean)
 
 
 @pytest.mark.parametrize("objective", [ReverseKL(), Renyi(), Renyi(alpha=1.0), IWAE()], **ids)
@@ -274,7 +275,7 @@ def test_a_batch_is_its_members(objective, family):
     scale = 1 + alone.abs()
     tolerance = 1e-4 if isinstance(objective, IWAE) else 1e-12  # far from p, IWAE's steps are the widest's
     assert (((together - alone) / scale)[alone.isfinite()].abs() < tolerance).all()
-    assert (((together - alone) / scale)[0].abs() < 1e-12).all()
+    assert not alone[0].isfinite() or abs(float(together[0] - alone[0])) < 1e-12 * scale[0]
 
 
 @settings(max_examples=150)
@@ -304,13 +305,16 @@ def test_elbo_is_adaptive_quadrature_s_within_the_error_told(target, family, mea
 @pytest.mark.parametrize("family", FAMILIES, **ids)
 def test_the_other_objectives_agree_with_adaptive_quadrature(target, family):
     phi = around(family, [1.0, 0.2], [1.2, 0.5], jitter=0.05)
-    for row, forward, half in zip(
-        phi, ForwardKL().value(target, family, phi), Renyi().value(target, family, phi), strict=True
+    for objective, exact in (
+        (ForwardKL(), lambda row: -quadrature.forward_kl(target, family, row)),
+        (Renyi(), lambda row: quadrature.renyi(target, family, row, 0.5).bound),
     ):
-        assert float(half) == pytest.approx(quadrature.renyi(target, family, row, 0.5).bound, abs=1e-7)
-        wanted = -quadrature.forward_kl(target, family, row)
-        if math.isfinite(wanted):
-            assert float(forward) == pytest.approx(wanted, rel=1e-8, abs=1e-7)
+        values, errors = objective.value(target, family, phi), objective.error(target, family, phi)
+        for row, value, error in zip(phi, values, errors, strict=True):
+            wanted = exact(row)
+            if math.isfinite(wanted):
+                assert float(value) == pytest.approx(wanted, rel=1e-9, abs=1e-9 + float(error))
+                assert float(error) < 1e-3
 
 
 def test_a_kink_is_told_as_an_error_and_mended_with_care():
@@ -351,4 +355,4 @@ def test_values_are_constants_of_their_arguments():
         assert torch.equal(objective.value(TwoModes(), Gaussian(), phi), first)
         assert first.dtype == torch.float64 and objective.error(TwoModes(), Gaussian(), phi).shape == (1,)
     assert torch.equal(phi, before)
-    assert over_q(TwoModes(), Gaussian(), phi).log_weights.shape == (1, 193)
+    assert over_q(TwoModes(), Gaussian(), phi).log_weights.shape == (1, 185)

@@ -23,11 +23,14 @@ def snapshots(job: Job, after: Snapshot | None = None) -> Iterator[Snapshot]:
         after = Snapshot(0, state, info)
         yield after
     step, state, info = after
-    while step < job.steps and not algorithm.finished(state, info):
+    with torch.device(job.device):
+        finished = algorithm.finished(state, info)
+    while step < job.steps and not finished:
         step += 1
         with torch.device(job.device):
             state, info = algorithm.step(fold_in(job.seed, step), state)
-        if step % job.every == 0 or step == job.steps or algorithm.finished(state, info):
+            finished = algorithm.finished(state, info)
+        if step % job.every == 0 or step == job.steps or finished:
             yield Snapshot(step, state, info)
 
 

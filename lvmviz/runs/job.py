@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
+import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -26,8 +28,14 @@ class Job:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        if self.steps < 0 or self.every < 1:
-            raise ValueError(f"steps = {self.steps} must be 0 or more and every = {self.every} 1 or more")
+        if not isinstance(self.algorithm, Algorithm):
+            raise ValueError(f"algorithm must be an algorithm such as EM(), not {self.algorithm!r}")
+        for name, least in (("steps", 0), ("every", 1), ("seed", None)):
+            object.__setattr__(self, name, _whole(name, least, getattr(self, name)))
+        try:
+            torch.device(self.device)
+        except (RuntimeError, TypeError):
+            raise ValueError(f"device {self.device!r} is unknown: use cpu, cuda or mps") from None
 
     @property
     def id(self) -> str:
@@ -45,6 +53,19 @@ class Job:
         }
         text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _whole(name: str, least: int | None, value: Any) -> int:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, numbers.Real)
+        or not math.isfinite(value)
+        or value != int(value)
+    ):
+        raise ValueError(f"{name} must be a whole number, not {value!r}")
+    if least is not None and value < least:
+        raise ValueError(f"{name} = {value} must be {least} or more")
+    return int(value)
 
 
 class Snapshot(NamedTuple):

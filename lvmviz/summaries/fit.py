@@ -14,8 +14,8 @@ from torch import Tensor
 from lvmviz.algorithms.vi import VI, best_fit, landscape
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Gaussian, Line, MixtureOf2
-from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments
 from lvmviz.objectives import quantiles
+from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments
 from lvmviz.runs.job import Trace
 from lvmviz.targets import Target
 
@@ -113,7 +113,9 @@ class Numbers(NamedTuple):
 
 def numbers(target: Target, family: Line, phi: Tensor) -> Numbers:
     """Evidence, ELBO, both KLs and coverage, each by its own quadrature."""
-    return Numbers(decompose(target, family, phi), forward_kl(target, family, phi), coverage(target, family, phi))
+    return Numbers(
+        decompose(target, family, phi), forward_kl(target, family, phi), coverage(target, family, phi)
+    )
 
 
 @functools.lru_cache(maxsize=64)
@@ -128,7 +130,9 @@ def hills(target: Target, family: Line) -> tuple[np.ndarray, np.ndarray, np.ndar
     """Means (M,), sds (S,) and the ELBO (S, M) over them."""
     low, high = extent(target)
     means = torch.linspace(low, high, 61, dtype=torch.float64)
-    sds = torch.logspace(math.log10(0.02 * (high - low)), math.log10(0.6 * (high - low)), 41, dtype=torch.float64)
+    sds = torch.logspace(
+        math.log10(0.02 * (high - low)), math.log10(0.6 * (high - low)), 41, dtype=torch.float64
+    )
     return means.numpy(), sds.numpy(), landscape(target, family, means, sds).numpy()
 
 

@@ -30,7 +30,8 @@ from lvmviz.ui.table import Column, ring, table
 from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
-    "(", "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Term", "components", "computer",
-    "derivation", "dock", "doors", "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened",
-    "player", "plot", "ring", "scenes", "script", "switch", "table", "thermometer",
+    "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Stage", "Term", "beside",
+    "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty", "failed", "head",
+    "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened", "page", "plain", "player",
+    "plot", "projector", "ring", "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
 ]  # fmt: skip

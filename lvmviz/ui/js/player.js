@@ -34,6 +34,9 @@ class Player {
     this.scrubber();
     this.keys = (event) => this.key(event);
     document.addEventListener("keydown", this.keys);
+    // a lecturer turns the projector mode on, and then space shall play, not turn it off again
+    this.projector = (event) => event.target.closest?.(".st-key-projector button")?.blur();
+    document.addEventListener("click", this.projector);
   }
 
   button(label, act, content, into = this.node) {
@@ -186,6 +189,7 @@ class Player {
     this.stop();
     this.leave?.();
     document.removeEventListener("keydown", this.keys);
+    document.removeEventListener("click", this.projector);
     this.node.remove();
   }
 }
