@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from lvmviz.core import each
-from lvmviz.families import Family, Gaussian, LaplaceQ, StudentQ
+from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, StudentQ
 from lvmviz.gradients import (
     Estimator,
     Exact,
@@ -103,10 +103,15 @@ def test_in_a_narrow_q_reparameterization_has_little_variance():
 def test_the_mean_is_the_exact_gradient(family, estimator):
     """Within four standard errors; the mean baseline's is (S - 1) / S of it."""
     at = family.at(torch.tensor(1.2, dtype=torch.float64), torch.tensor(1.4, dtype=torch.float64))
-    repeats = 500
+    repeats = 100 if isinstance(family, MixtureOf2) else 500  # a mixture's draw is a root to find
     noise = normals(7, repeats * 8, family.dim).unflatten(0, (repeats, 8))
-    means = torch.stack([estimator.per_draw(Skewed(), family, at, rows).mean(0) for rows in noise])
     biased = getattr(estimator, "baseline", "") == "mean"
+    if isinstance(estimator, Reparameterized):
+        means = (
+            estimator.per_draw(Skewed(), family, at, noise.flatten(0, 1)).unflatten(0, (repeats, 8)).mean(1)
+        )
+    else:
+        means = torch.stack([estimator.per_draw(Skewed(), family, at, rows).mean(0) for rows in noise])
     wanted = exact(Skewed(), family, at) * (7 / 8 if biased else 1.0)
     assert ((means.mean(0) - wanted).abs() < 4.2 * means.std(0) / math.sqrt(repeats)).all()
 
@@ -177,19 +182,19 @@ def test_the_fisher_information_in_closed_form():
         wanted = torch.stack(
             [torch.diag(torch.tensor([float(a), second], dtype=torch.float64)) for a in first]
         )
-        assert torch.allclose(fisher(family, at), wanted, rtol=2e-4, atol=1e-9)
+        assert torch.allclose(fisher(family, at), wanted, rtol=3e-4, atol=1e-9)
     assert torch.allclose(fisher(Gaussian(), at)[:, 1, 1], torch.tensor(2.0, dtype=torch.float64), atol=1e-10)
 
 
 @over_families
 def test_the_fisher_information_is_the_mean_square_of_the_scores(family):
     at = family.at(*torch.tensor([[0.5], [1.0]], dtype=torch.float64))[0]
-    z = family.sample(at, normals(5, 50_000, 1))
+    z = family.sample(at, normals(5, 20_000, 1))
     rows = scores(family, at, z)
     products = rows[:, :, None] * rows[:, None, :]
-    assert (rows.mean(0).abs() < 4.5 * rows.std(0) / math.sqrt(50_000)).all()
+    assert (rows.mean(0).abs() < 4.5 * rows.std(0) / math.sqrt(20_000)).all()
     assert (
-        (products.mean(0) - fisher(family, at)).abs() < 4.5 * products.std(0) / math.sqrt(50_000) + 1e-9
+        (products.mean(0) - fisher(family, at)).abs() < 4.5 * products.std(0) / math.sqrt(20_000) + 1e-9
     ).all()
     assert (torch.linalg.eigvalsh(fisher(family, at)) > 0).all()
 

@@ -34,12 +34,12 @@ from lvmviz import (
     Trace,
     own_data,
     run,
-    summaries,
 )
 from lvmviz.divergences import Decomposition
 from lvmviz.figures import bounds, theme
 from lvmviz.figures import thermometer as thermometers
 from lvmviz.figures.film import Film
+from lvmviz.summaries import em as summaries
 from lvmviz.tables import TableError, read_table
 from lvmviz.ui import code, em_films, exports, frame, half_steps, own, site, state
 from lvmviz.ui.derivation import Line, Term, agrees, latex
@@ -590,8 +590,7 @@ def test_a_scene_file_brings_its_table_to_another_computer(monkeypatch, tmp_path
     given_table = read_table("größe,b,class\n0.1,2,x\n3,5e-300,y\n7,1e100,x\n")
     digest = own_data.put(given_table)
     link = {"data": "Stored", "data.digest": digest, "data.features": '["b"]', "step": "3", "v": "1"}
-    monkeypatch.setattr(own.state, "current", lambda: dict(link))
-    text = json.dumps(own.scene_file("mixtures", Stored(digest=digest)), indent=1)
+    text = json.dumps(own.scene_file("mixtures", Stored(digest=digest), link), indent=1)
     monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
     with pytest.raises(own_data.MissingData):
         own_data.get(digest)
@@ -600,9 +599,8 @@ def test_a_scene_file_brings_its_table_to_another_computer(monkeypatch, tmp_path
 
 
 @pytest.mark.parametrize("data", [Iris(), Stored()])
-def test_a_scene_file_without_a_table(monkeypatch, data):
-    monkeypatch.setattr(own.state, "current", lambda: {"components": "4"})
-    made = own.scene_file("mixtures", data)
+def test_a_scene_file_without_a_table(data):
+    made = own.scene_file("mixtures", data, {"components": "4"})
     assert (made["table"], made["version"], made["page"]) == (None, state.VERSION, "mixtures")
     assert taken(json.dumps(made, indent=1)) == {"components": "4"}
 
@@ -705,7 +703,7 @@ def test_the_components_table_is_what_numpy_says(traces, job):
 
 
 def payload(made: Any) -> dict[str, Any]:
-    data = plot._payload.__wrapped__("test", lambda: made)
+    data = plot._payload.__wrapped__("test", 1.0, lambda: made)
     json.dumps(data, allow_nan=False)  # a browser reads no NaN and no Infinity
     for move in data["film"]["moves"] if "film" in data else data["moves"]:
         for key, kind in (("f32", "<f4"), ("affine", "<f4")):

@@ -21,6 +21,7 @@ from lvmviz.targets import Skewed, Target
 Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 ENDLESS = 1e300  # told for infinity: a number that JSON has
+LOWEST = -1e10  # an objective below it is lost in rounding, and its q in the distance
 WIDEST = 4.0  # the other starts' sds are at most this times wider or narrower
 
 
@@ -31,7 +32,7 @@ class VIState(NamedTuple):
     optimizer: Any  # the optimizer's own NamedTuple of tensors
     value: Tensor  # (B,) the objective at phi by quadrature, nats
     gradient: Tensor  # (B, P) its gradient
-    lost: Tensor  # (B,) bool, q's whose next step was no longer finite: they stay where they last were
+    lost: Tensor  # (B,) bool, q's whose next step was not finite or below LOWEST: they stay where they were
     move: Tensor  # (B,) length of the last step in phi
     steps: Tensor  # () int64
 
@@ -90,7 +91,7 @@ class VI(Algorithm):
         self._refuse()
         phi = self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts))
         value, gradient = self._exact(phi)
-        finite = value.isfinite() & gradient.isfinite().all(-1)
+        finite = _sound(value, gradient)
         if not bool(finite[0]):
             raise ValueError(
                 f"{self.objective.name()} is infinite or undefined at mean {self.mean:g} and sd {self.sd:g}: "
@@ -110,7 +111,7 @@ class VI(Algorithm):
         hill = Hill(slope if self.optimizer.measures else _safe(slope), lambda phi: fisher(self.family, phi))
         memory, phi = self.optimizer.step(state.optimizer, state.phi, hill)
         value, gradient = exact(phi)
-        finite = phi.isfinite().all(-1) & value.isfinite() & gradient.isfinite().all(-1)
+        finite = phi.isfinite().all(-1) & _sound(value, gradient)
         stays = (~finite | state.lost)[:, None]
         phi = torch.where(stays, state.phi, phi)
         new = VIState(
@@ -276,6 +277,10 @@ def _spread(mean: float, sd: float, spread: float, starts: int) -> tuple[Tensor,
         2.0 * torch.frac(0.5 + index * step) - 1.0 for step in (0.7548776662466927, 0.5698402909980532)
     )
     return mean + spread * across, sd * WIDEST**along
+
+
+def _sound(value: Tensor, gradient: Tensor) -> Tensor:
+    return value.isfinite() & (value > LOWEST) & gradient.isfinite().all(-1)
 
 
 def _on_line(family: Family) -> Line:

@@ -1,4 +1,4 @@
-"""A fit of q in one dimension as NumPy arrays: densities over z, the paths of its starts, the exact numbers."""
+"""A fit of q in one dimension as NumPy arrays: densities over z, paths of its starts, exact numbers."""
 
 from __future__ import annotations
 

@@ -23,6 +23,7 @@ def choosing() -> None:
     from lvmviz import EM, ByHand, Stored
     from lvmviz.ui import Controls, own, state
 
+    state.enter()
     state.begin("test")
     em = Controls(st.container(), st.container(), {Stored: own.own_table, ByHand: own.by_hand}).adjust(EM)
     state.finish()
@@ -50,6 +51,7 @@ def editing() -> None:
     from lvmviz.core import Knob
     from lvmviz.ui import Controls, state
 
+    state.enter()
     state.begin("test")
     controls = Controls(st.container(), st.container())
     controls.value("n", int, 1, Knob(0, 9))
@@ -295,6 +297,7 @@ def test_hidden_fields_have_no_control_and_come_from_editors():
             asked.append(name)
             return {"centres": ((1.0, 2.0),)}
 
+        state.enter()
         state.begin("test")
         em = Controls(st.container(), st.container(), {ByHand: editor}).adjust(EM)
         state.finish()
@@ -405,6 +408,7 @@ def test_nothing_to_undo_is_no_error():
     def script() -> None:
         from lvmviz.ui import state
 
+        state.enter()
         state.begin("test")
         state.undo()
         state.redo()
@@ -432,6 +436,7 @@ def test_another_page_starts_without_a_past():
         from lvmviz.core import Knob
         from lvmviz.ui import Controls, state
 
+        state.enter()
         state.begin(st.session_state.get("page", "one"))
         Controls(st.container(), st.container()).value("n", int, 1, Knob(0, 9))
         state.finish()
