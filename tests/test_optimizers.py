@@ -9,7 +9,16 @@ import torch
 from torch import Tensor
 
 from lvmviz.core import each
-from lvmviz.optimizers import LBFGS, Adam, GradientAscent, Hill, NaturalGradient, Optimizer
+from lvmviz.optimizers import (
+    LBFGS,
+    Adam,
+    GradientAscent,
+    Hill,
+    NaturalGradient,
+    Optimizer,
+    _remember,
+    _two_loops,
+)
 
 OPTIMIZERS = [*each(Optimizer), LBFGS(memory=1), LBFGS(memory=30), NaturalGradient(step_size=1.0)]
 SHARP = torch.tensor([[4.0, 1.2], [1.2, 0.5]], dtype=torch.float64)
@@ -110,8 +119,6 @@ def test_lbfgs_applies_the_inverse_that_bfgs_updates_say():
     state, phi = optimizer.init(STARTS), STARTS
     for _ in range(2):
         state, phi = optimizer.step(state, phi, ground)
-    from lvmviz.optimizers import _two_loops
-
     gradient = ground.slope(phi)[1]
     for b in range(3):
         last_s, last_y = state.moves[-1, b], state.changes[-1, b]
@@ -132,6 +139,11 @@ def test_a_natural_step_of_size_one_solves_a_quadratic_with_its_own_metric():
     half = NaturalGradient(step_size=0.5, damping=1e-9)
     _, phi, _ = climb(half, hill(bowl, SHARP), STARTS, 1)
     assert torch.allclose(phi, 0.5 * (STARTS + TOP), atol=1e-6)
+
+
+def test_damping_is_added_to_the_metric():
+    _, phi, _ = climb(NaturalGradient(step_size=0.1, damping=1.0), hill(bowl), STARTS, 1)
+    assert torch.allclose(phi, STARTS - 0.05 * (STARTS - TOP) @ SHARP, atol=1e-14)
 
 
 def test_damping_turns_the_natural_gradient_to_the_plain_one():
@@ -179,6 +191,27 @@ def test_the_line_search_obeys_wolfe():
     move = phi - STARTS
     along, after = (move * gradient).sum(-1)[:3], (move * new_gradient).sum(-1)[:3]
     assert (new[:3] >= value[:3] + 1e-4 * along).all() and (after <= 0.9 * along).all()
+
+
+def test_a_gentle_slope_is_taken_in_strides():
+    """The first step is of length 1, on a slope that eases over 100: the search must go on doubling."""
+    gentle, start = hill(lambda phi: -0.005 * (phi**2).sum(-1)), torch.tensor([[100.0, 0.0]]).double()
+    _, phi = LBFGS().step(LBFGS().init(start), start, gentle)
+    assert float(phi[0, 0]) <= 90.0
+
+
+def test_only_positive_curvature_is_remembered():
+    memory, move = LBFGS(memory=2).init(STARTS), torch.ones_like(STARTS)
+    change = torch.tensor([1.0, -1.0, 0.0, math.nan]).double()[:, None] * move
+    new = _remember(memory, move, change)
+    assert new.curvatures[-1].tolist() == [2.0, 0.0, 0.0, 0.0]
+    assert (
+        new.moves[-1, 0].tolist() == [1.0, 1.0]
+        and not new.moves[:, 1:].any()
+        and not new.changes[:, 1:].any()
+    )
+    again = _remember(new, 2 * move, change)
+    assert again.moves[:, 0, 0].tolist() == [1.0, 2.0] and torch.equal(again.moves[:, 1:], new.moves[:, 1:])
 
 
 # ---- what all do ----

@@ -223,6 +223,7 @@ def test_starts_are_spread_evenly_and_the_same_each_time():
     for column, width in ((means / 6.0, 2.0), (ratio / math.log(4.0), 2.0)):
         share = np.histogram(column, bins=8, range=(-1, 1))[0]
         assert share.min() >= 28 and share.max() <= 36 and width
+    assert abs(np.corrcoef(means, ratio)[0, 1]) < 0.05
     assert torch.equal(VI(starts=16, mean=1.0, sd=0.5, spread=6.0).init(0)[0].phi, state.phi[:16])
 
 
@@ -246,6 +247,22 @@ def test_what_leaves_the_numbers_says_so_and_stays():
     last, before = trace[-1][0], trace[-2][0]
     assert torch.equal(last.phi[before.lost], before.phi[before.lost])
     assert isinstance(last, VIState) and (last.lost >= before.lost).all()
+
+
+def test_the_lost_stay_lost_and_are_not_counted_as_settled():
+    algorithm = VI(starts=3)
+    state, _ = algorithm.init(0)
+    top = best_fit(Skewed(), Gaussian())
+    value = ReverseKL().value(Skewed(), Gaussian(), top[None])
+    state = state._replace(
+        phi=top.repeat(3, 1), value=value.repeat(3), gradient=torch.zeros(3, 2).double(),
+        lost=torch.tensor([True, False, True]),
+    )  # fmt: skip
+    new, info = algorithm.step(0, state)
+    assert new.lost.tolist() == [True, False, True] and torch.equal(new.phi[[0, 2]], state.phi[[0, 2]])
+    assert (info.settled, info.lost, info.status) == (1, 2, "not finite") and algorithm.finished(new, info)
+    moved, _ = algorithm.step(0, state._replace(phi=state.phi + 1.0, gradient=torch.ones(3, 2).double()))
+    assert (moved.phi[[0, 2]] == state.phi[[0, 2]] + 1.0).all() and (moved.phi[1] != state.phi[1] + 1.0).all()
 
 
 def test_a_start_that_is_nowhere_is_refused_or_left_out():

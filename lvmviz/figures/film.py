@@ -63,6 +63,10 @@ class Film:
         packed = {name: _packed(name, value, fresh) for name, value in move.items()}
         self.moves.append(packed | ({} if len(fresh) == self.count else {"at": at.tolist()}))
 
+    def last(self) -> int:
+        """The index of the trace on top."""
+        return len(tuple(self.figure.data)) - 1
+
     def data(self) -> dict[str, Any]:
         """What the browser gets, as plain JSON."""
         return {"figure": self.figure.to_plotly_json(), "count": self.count, "moves": self.moves}

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from lvmviz.algorithms.vi import VI, best_fit, landscape
 from lvmviz.divergences import Decomposition
-from lvmviz.families import Gaussian, Line, MixtureOf2
+from lvmviz.families import Family, Gaussian, Line, MixtureOf2
 from lvmviz.objectives import quantiles
 from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments
 from lvmviz.runs.job import Trace
@@ -25,8 +25,8 @@ GRID = 401
 class Bell(NamedTuple):
     """A component of q: its curve (u, v) and where it is, x = loc + scale u and y = height v / scale."""
 
-    u: np.ndarray  # (n,)
-    v: np.ndarray  # (n,)
+    u: np.ndarray  # (n,), or (T, n) when its shape changes too
+    v: np.ndarray  # like u
     places: np.ndarray  # (T, 3) loc, scale, height
 
 
@@ -40,16 +40,32 @@ class Picture(NamedTuple):
     bells: list[Bell]
 
 
-def phi_at(family: Line, places: Sequence[tuple[float, float]], extra: Sequence[float] = ()) -> Tensor:
-    """phi (P,) of a q at these places (loc, scale): one, or one for each component of a mixture."""
-    loc = torch.tensor([place[0] for place in places], dtype=torch.float64)
-    scale = torch.tensor([place[1] for place in places], dtype=torch.float64)
-    phi = family.at(loc[0], scale[0])
-    if isinstance(family, MixtureOf2) and len(places) == 2:
-        weight = extra[0] if extra else 0.5
-        logit = math.log(weight / (1.0 - weight))
-        return torch.stack([torch.tensor(logit, dtype=torch.float64), *loc, *scale.log()])
+class Place(NamedTuple):
+    """Where a q stands: what sliders and the hand set."""
+
+    mean: float
+    sd: float
+
+
+def phi_at(family: Line, places: Sequence[Place], extra: Sequence[float] = ()) -> Tensor:
+    """phi (P,) of a q at these places: one, or one for each component of a mixture.
+
+    `extra` is a mixture's weight, or a flow's skew and log tail.
+    """
+    means, sds = (torch.tensor(part, dtype=torch.float64) for part in zip(*places, strict=True))
+    if isinstance(family, MixtureOf2):
+        logit = torch.logit(torch.tensor([extra[0]], dtype=torch.float64))
+        return torch.cat([logit, means, sds.log()])
+    phi = family.at(means[0], sds[0])
     return torch.cat([phi[:2], torch.tensor(list(extra), dtype=torch.float64)]) if extra else phi
+
+
+def unit(family: Line) -> float:
+    """The scale of the family's q whose standard deviation is called 1."""
+    if isinstance(family, MixtureOf2):
+        return 1.0
+    one = torch.ones((), dtype=torch.float64)
+    return float(family.at(torch.zeros_like(one), one)[1].exp())
 
 
 @functools.lru_cache(maxsize=64)
@@ -92,15 +108,24 @@ def bells(family: Line, phis: Tensor) -> list[Bell]:
     return [_bell(family, phis, np.ones(len(phis)))]
 
 
+_SHARES = torch.cat(
+    [torch.logspace(-9, -3, 25), torch.linspace(0.002, 0.998, 161), 1 - torch.logspace(-3, -6, 13)]
+)
+
+
 def _bell(family: Line, phis: Tensor, height: np.ndarray) -> Bell:
-    loc, scale = phis[:, 0], phis[:, 1].exp()
-    standard = phis[:1].clone()
+    """The standard curve of each state, with tails that leave any picture."""
+    standard = phis.clone()
     standard[:, :2] = 0.0
-    share = torch.cat([torch.linspace(1e-4, 1 - 1e-4, 161, dtype=torch.float64)])
-    u = family.quantile(standard[0], share)
-    v = family.log_prob(standard[0], u[:, None]).exp()
-    places = np.stack([loc.numpy(), scale.numpy(), height], 1)
-    return Bell(u.numpy(), v.numpy(), places)
+    if bool((standard == standard[:1]).all()):
+        standard = standard[:1]  # only its place changes
+    u = family.quantile(standard, _SHARES.double().expand(len(standard), -1))
+    far = u.new_tensor([-400.0, -60.0, -15.0]).expand(len(u), -1)
+    u = torch.cat([torch.minimum(far, u[:, :1]), u, torch.maximum(-far.flip(1), u[:, -1:])], 1)
+    v = family.log_prob(standard, u[..., None]).exp()
+    places = np.stack([phis[:, 0].numpy(), phis[:, 1].exp().numpy(), height], 1)
+    same = len(standard) == 1
+    return Bell(u[0].numpy() if same else u.numpy(), v[0].numpy() if same else v.numpy(), places)
 
 
 class Numbers(NamedTuple):
@@ -119,10 +144,10 @@ def numbers(target: Target, family: Line, phi: Tensor) -> Numbers:
 
 
 @functools.lru_cache(maxsize=64)
-def best(target: Target, family: Line) -> tuple[tuple[float, float], float]:
-    """(loc, scale) of the best q and its KL(q || p)."""
+def best(target: Target, family: Line) -> tuple[Place, float]:
+    """The best q of the family and its KL(q || p)."""
     phi = best_fit(target, family)
-    return (float(phi[0]), float(phi[1].exp())), float(decompose(target, family, phi).kl)
+    return Place(*places(family, phi).tolist()), float(decompose(target, family, phi).kl)
 
 
 @functools.lru_cache(maxsize=32)
@@ -152,12 +177,47 @@ def phis(trace: Trace) -> Tensor:
 
 
 def paths(trace: Trace) -> np.ndarray:
-    """(B, T, 2) loc and scale of every start at every snapshot."""
-    phi = torch.stack([snapshot.state.phi for snapshot in trace], 1)[..., :2]
-    return torch.stack([phi[..., 0], phi[..., 1].exp()], -1).numpy()
+    """(B, T, 2) mean and standard deviation of every start at every snapshot."""
+    return places(vi(trace).family, torch.stack([snapshot.state.phi for snapshot in trace], 1))
+
+
+def places(family: Family, phi: Tensor) -> np.ndarray:
+    """(..., 2) mean and standard deviation, or location and scale where these do not exist."""
+    found = family.mean_sd(phi)
+    if found is None or not all(bool(part.isfinite().all()) for part in found):
+        found = phi[..., 0], phi[..., 1].exp()
+    return torch.stack(found, -1).numpy()
 
 
 def posterior_moments(target: Target) -> tuple[float, float]:
     """Mean and standard deviation of the posterior; nan where it has none."""
     mean, variance = moments(target)
     return float(mean), math.sqrt(variance) if variance >= 0 else math.nan
+
+
+# ---- single numbers ----
+
+
+def evidence(target: Target) -> float:
+    """log p(x), nats."""
+    return float(log_evidence(target))
+
+
+def density(family: Line, phi: Tensor, z: np.ndarray) -> np.ndarray:
+    """q (G,) over z (G,)."""
+    return family.log_prob(phi, torch.from_numpy(z)[:, None]).exp().numpy()
+
+
+def column(trace: Trace, name: str) -> np.ndarray:
+    """One number of every snapshot (T,)."""
+    return trace.column(name).astype(np.float64)
+
+
+def terms(target: Target, family: Line, phi: Tensor) -> Decomposition:
+    """Evidence and ELBO of one q, each term by its own quadrature, nats."""
+    return decompose(target, family, phi)
+
+
+def decompositions(trace: Trace) -> list[Decomposition]:
+    """The evidence and its terms at every snapshot, nats."""
+    return [snapshot.info.evidence for snapshot in trace]

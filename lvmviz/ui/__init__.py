@@ -1,6 +1,6 @@
 """What the pages are made of: the only part of the package that imports Streamlit."""
 
-from lvmviz.ui.code import script
+from lvmviz.ui.code import calls, script
 from lvmviz.ui.components import components
 from lvmviz.ui.controls import Controls, link_of, switch
 from lvmviz.ui.derivation import Line, Term, derivation
@@ -13,6 +13,7 @@ from lvmviz.ui.frame import (
     dark,
     empty,
     failed,
+    halves,
     head,
     page,
     plain,
@@ -23,15 +24,16 @@ from lvmviz.ui.frame import (
 from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.live import live
 from lvmviz.ui.player import Button, player
-from lvmviz.ui.plot import nothing, plot
+from lvmviz.ui.plot import Mark, nothing, plot
 from lvmviz.ui.scenes import Scene, opened, scenes
 from lvmviz.ui.state import current as link
 from lvmviz.ui.table import Column, ring, table
 from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
-    "Button", "Column", "Controls", "Door", "Entry", "Line", "Scene", "Stage", "Term", "beside",
-    "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty", "failed", "head",
-    "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened", "page", "plain", "player",
-    "plot", "projector", "ring", "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
+    "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "beside",
+    "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty",
+    "failed", "halves", "head", "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened",
+    "page", "plain", "player", "plot", "projector", "ring", "scale", "scenes", "script", "stage",
+    "switch", "table", "thermometer",
 ]  # fmt: skip

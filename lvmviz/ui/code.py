@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
@@ -40,6 +41,13 @@ def script(job: Job, last: str) -> str:
         f"trace = run(Job({name}, steps={job.steps}, seed={job.seed}))\n"
         f"{last}"
     )
+
+
+def calls(functions: Sequence[str], values: Mapping[str, Choice], last: str) -> str:
+    """The lines that give names to some choices and then do `last` with public functions."""
+    names = set(functions).union(*(_names(value) for value in values.values()))
+    given = "".join(f"{name} = {spelled(value)}\n" for name, value in values.items())
+    return f"from lvmviz import {', '.join(sorted(names))}\n\n{given}{last}"
 
 
 def spelled(choice: Choice) -> str:

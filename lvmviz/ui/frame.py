@@ -158,3 +158,9 @@ def beside(width: int) -> tuple[DeltaGenerator, DeltaGenerator]:
     """A wide place on the left and a narrow one, so many px, on the right."""
     row = st.container(horizontal=True, wrap=False, gap="medium")
     return row.container(width="stretch"), row.container(width=width, gap="small")
+
+
+def halves() -> tuple[DeltaGenerator, DeltaGenerator]:
+    """Two places of equal width."""
+    row = st.container(horizontal=True, wrap=False, gap="medium")
+    return row.container(width="stretch", gap="xsmall"), row.container(width="stretch", gap="xsmall")

@@ -24,7 +24,9 @@ class Button(NamedTuple):
     refusal: Sequence[str]  # (T,) what is said where next is the same frame
 
 
-def player(name: str, *, labels: Sequence[str], buttons: Sequence[Button], trace_id: str) -> int:
+def player(
+    name: str, *, labels: Sequence[str], buttons: Sequence[Button], trace_id: str, autoplay: bool = False
+) -> int:
     """Draw the player and return the frame it rests on; `step` in the URL."""
     count = len(labels)
     index = min(state.position(), count - 1)
@@ -36,6 +38,7 @@ def player(name: str, *, labels: Sequence[str], buttons: Sequence[Button], trace
             "labels": list(labels),
             "buttons": [button._asdict() for button in buttons],
             "index": index,
+            "autoplay": autoplay,
             "revision": f"{trace_id}:{state.generation()}",
         },
         height=HEIGHT,

@@ -43,6 +43,14 @@ class Hand(NamedTuple):
     least: float  # no scale is dragged below it
 
 
+class Mark(NamedTuple):
+    """A trace that shows, as one point (loc, scale / unit), what the hand on another plot does."""
+
+    plot: str
+    trace: int
+    unit: float
+
+
 class Grasp(NamedTuple):
     """What the hand did: the places (loc, scale) of every curve."""
 
@@ -97,6 +105,7 @@ def plot(
     on_pick: Callable[[], None] | None = None,
     hand: Hand | None = None,
     on_hand: Callable[[], None] | None = None,
+    mark: Mark | None = None,
 ) -> Any:
     """Draw a figure or film; `make` is called only when `depends` is new.
 
@@ -115,6 +124,7 @@ def plot(
         "clickable": on_spot is not None,
         "pickable": on_pick is not None,
         "hand": hand and hand._asdict(),
+        "mark": mark and mark._asdict(),
     }
     return component("plot")(
         key=f"plot_{name}",

@@ -30,6 +30,7 @@ class _State:
     future: list[Link] = dataclasses.field(default_factory=list)
     problems: list[str] = dataclasses.field(default_factory=list)
     generation: int = 0
+    paused: bool = False  # a hand is moving: link and history wait until it rests
     entered: bool = False  # the whole script runs, so the query string is the browser's newest
 
 
@@ -61,6 +62,9 @@ def begin(page: str) -> None:
 def finish() -> None:
     """Write the query string, and remember a change for undo."""
     state, link = _state(), current()
+    if state.paused:
+        state.paused = False
+        return
     if state.shown is not None and _settings(state.shown) != _settings(link):
         state.past.append(state.shown)
         state.future.clear()
@@ -68,6 +72,11 @@ def finish() -> None:
     if link != state.written:
         state.written = link
         st.query_params.from_dict(link)
+
+
+def pause() -> None:
+    """Let this run leave the query string and the history alone; for callbacks of a hand that still moves."""
+    _state().paused = True
 
 
 def _open(link: Mapping[str, str]) -> None:
@@ -164,6 +173,11 @@ def placed(name: str) -> str:
     """Such a value, from this session or else from the link."""
     state = _state()
     return state.placed.setdefault(name, state.link.get(name, ""))
+
+
+def turn() -> None:
+    """Tell the player that Python has moved the position."""
+    _state().generation += 1
 
 
 def position() -> int:

@@ -21,6 +21,9 @@ class Channel {
 
 const channels = new Map();
 
+/** What a hand on a plot is doing: other plots may show it too. */
+export const hands = new Channel();
+
 /** The channel of this name; made when it is first asked for. */
 export function channel(name) {
   if (!channels.has(name)) channels.set(name, new Channel());

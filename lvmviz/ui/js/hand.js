@@ -5,6 +5,8 @@
 // One request is under way at a time; the newest waits. Until Python has answered the last one, what the hand
 // did is what is shown, so nothing jumps on release.
 
+import { hands } from "./bus.js";
+
 const NUDGE = 0.02; // of the visible axis, for one press of an arrow key; a tenth of it with Shift
 
 class Handle {
@@ -118,6 +120,7 @@ export class Hand {
     this.plot.draw();
     this.locate();
     this.moved = this.touched = true;
+    hands.go({ plot: this.plot.node.dataset.name, loc: this.curves[0].loc, scale: this.curves[0].scale });
     this.flush(settled);
   }
 
@@ -169,7 +172,8 @@ export class Hand {
     for (const { node, spec } of this.handles) {
       const { x, y } = this.place(spec);
       const left = layout.xaxis._offset + layout.xaxis.d2p(x);
-      const top = layout.yaxis._offset + layout.yaxis.d2p(y);
+      // a peak that is cut off keeps its handle at the upper edge
+      const top = layout.yaxis._offset + Math.min(Math.max(layout.yaxis.d2p(y), 0), layout.yaxis._length);
       node.style.transform = `translate(${left}px, ${top}px)`;
       node.style.setProperty("--lv-colour", spec.colour);
       node.setAttribute("aria-label", spec.label);

@@ -80,6 +80,7 @@ class Player {
       this.channel.revision = data.revision; // another trace, or Python moved the position: follow it
       this.stop();
       this.channel.go(data.index);
+      if (data.autoplay) this.toggle();
     }
     this.show();
   }

@@ -1,6 +1,6 @@
 // Draws every figure of the app: Plotly.react on a node that stays, so zoom and hover survive each change.
 
-import { channel } from "./bus.js";
+import { channel, hands } from "./bus.js";
 import { film } from "./frames.js";
 import { Hand } from "./hand.js";
 
@@ -62,7 +62,17 @@ class Plot {
       this.frame = film(data.film);
     }
     this.grasp(data.hand, setStateValue);
+    if (data.mark && !this.unmark) this.unmark = hands.follow((where) => this.mirror(where));
+    this.mark = data.mark;
+    this.marked = null; // Python's word
     if (fresh || data.hand) this.draw();
+  }
+
+  /** Shows what the hand on another plot does: its place, in that plot's own units. */
+  mirror({ plot, loc, scale }) {
+    if (this.mark?.plot !== plot) return;
+    this.marked = { x: [loc], y: [scale / this.mark.unit] };
+    this.draw();
   }
 
   /** Handles, where the page wants some. */
@@ -85,6 +95,7 @@ class Plot {
       while (this.stale && !this.held) {
         this.stale = false;
         const figure = this.frame(this.channel?.index ?? 0);
+        if (this.marked && this.mark) Object.assign(figure.data[this.mark.trace], this.marked);
         const { data, layout } = this.hand ? this.hand.dress(figure) : figure;
         await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
         this.drawn += 1;
@@ -127,6 +138,7 @@ class Plot {
   close() {
     this.leave?.();
     this.hand?.close();
+    this.unmark?.();
     this.resize.disconnect();
     window.removeEventListener("pointerup", this.release);
     window.removeEventListener("pointercancel", this.release);

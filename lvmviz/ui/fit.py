@@ -1,0 +1,259 @@
+"""The q of a one-dimensional fit: sliders and the hand set one place, an optimizer goes on from it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import streamlit as st
+
+from lvmviz.core import Knob
+from lvmviz.families import Gaussian, Line, MixtureOf2, SinhArcsinh
+from lvmviz.figures.fit import Bell
+from lvmviz.figures.theme import tokens
+from lvmviz.formula_targets import Formula
+from lvmviz.formulas import FormulaError
+from lvmviz.summaries import fit as summaries
+from lvmviz.summaries.fit import Place
+from lvmviz.targets import Skewed, Target
+from lvmviz.ui import frame, state
+from lvmviz.ui.controls import Controls
+from lvmviz.ui.plot import Curve, Hand, Handle, grasp, spot
+
+FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
+NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
+SECOND = Knob(help="Another q, dashed, to compare with.", label="Second q", more=True)
+_ANSWERS, _AUTOPLAY, _RANGE = "lvmviz.answers", "lvmviz.autoplay", "lvmviz.range"
+
+
+@dataclasses.dataclass(frozen=True)
+class Q:
+    """A q as its family, its places and what else shapes it."""
+
+    family: Line
+    places: tuple[Place, ...]
+    extra: tuple[float, ...] = ()
+
+    @property
+    def phi(self) -> Any:
+        """phi (P,), unconstrained."""
+        return summaries.phi_at(self.family, self.places, self.extra)
+
+
+class Range(NamedTuple):
+    """How far the sliders and the hand may go."""
+
+    low: float  # of the mean
+    high: float
+    least: float  # of the standard deviation
+    most: float
+
+    def held(self, mean: float, sd: float) -> Place:
+        """The nearest place within."""
+        return Place(min(max(mean, self.low), self.high), min(max(sd, self.least), self.most))
+
+
+# ---- the sliders ----
+
+
+def sliders(controls: Controls, target: Target, family: Line) -> Q:
+    """One pair of sliders for q, or for each component of a mixture."""
+    st.session_state[_RANGE] = ends = range_of(target)
+    count = 2 if isinstance(family, MixtureOf2) else 1
+    of = ("q",) if count == 1 else ("part 1", "part 2")
+    places = tuple(_place(controls, i, of[i], first_place(target, i, count), ends) for i in range(count))
+    return Q(family, places, _extra(controls, family))
+
+
+def range_of(target: Target) -> Range:
+    """What a picture of the posterior shows, in round numbers."""
+    low, high = (float(f"{end:.3g}") for end in summaries.extent(target))
+    return Range(low, high, float(f"{0.004 * (high - low):.1g}"), float(f"{0.5 * (high - low):.2g}"))
+
+
+def _place(controls: Controls, i: int, of: str, start: Place, ends: Range) -> Place:
+    across = Knob(ends.low, ends.high, "The larger handle on the picture moves it too.", f"Mean of {of}")
+    wide = Knob(ends.least, ends.most, "The smaller handle on the picture moves it too.", f"Sd of {of}")
+    mean = controls.value(_key("mean", i), float, start.mean, across)
+    return Place(mean, controls.value(_key("sd", i), float, start.sd, wide))
+
+
+def _extra(controls: Controls, family: Line) -> tuple[float, ...]:
+    if isinstance(family, MixtureOf2):
+        weight = Knob(0.01, 0.99, "Share of the first part.", "Weight of part 1")
+        return (controls.value("weight", float, 0.5, weight),)
+    if isinstance(family, SinhArcsinh):
+        lean = Knob(-2.0, 2.0, "Leans q to one side.", "Skew of q")
+        tail = Knob(-1.0, 1.0, "Below 0 the tails are heavier than a Gaussian's.", "Log tail of q")
+        return controls.value("skew", float, 0.0, lean), controls.value("tail", float, 0.0, tail)
+    return ()
+
+
+def _key(name: str, i: int) -> str:
+    return name if i == 0 else f"{name}{i + 1}"
+
+
+def first_place(target: Target, i: int = 0, count: int = 1) -> Place:
+    """Where q stands at first: note 001's on its posterior, else left of the middle."""
+    if count == 1 and isinstance(target, Skewed):
+        return NOTE_001[0]
+    ends = range_of(target)
+    share = 0.35 if count == 1 else (0.35, 0.65)[i]
+    wide = ends.high - ends.low
+    return ends.held(float(f"{ends.low + share * wide:.2g}"), float(f"{0.08 * wide:.2g}"))
+
+
+def second(controls: Controls, target: Target) -> Q | None:
+    """Another q to compare with; on the skewed posterior the poor one of note 001, at once."""
+    if not controls.value("second", bool, isinstance(target, Skewed), SECOND):
+        return None
+    ends = range_of(target)
+    start = NOTE_001[1] if isinstance(target, Skewed) else ends.held(*_beside(first_place(target), ends))
+    across = Knob(ends.low, ends.high, "", "Mean of the second q", more=True)
+    wide = Knob(ends.least, ends.most, "", "Sd of the second q", more=True)
+    mean = controls.value("second.mean", float, start.mean, across)
+    return Q(Gaussian(), (Place(mean, controls.value("second.sd", float, start.sd, wide)),))
+
+
+def _beside(place: Place, ends: Range) -> tuple[float, float]:
+    return place.mean + 0.3 * (ends.high - ends.low), place.sd
+
+
+# ---- the hand ----
+
+
+def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int]) -> Hand:
+    """Two handles for each component: its centre, and its width at one scale to the right."""
+    colour = tokens(frame.dark()).q_mark
+    curves, handles = [], []
+    for i, (bell, trace) in enumerate(zip(bells, traces, strict=True)):
+        u, v = (part if part.ndim == 1 else part[0] for part in (bell.u, bell.v))
+        curves.append(Curve(trace, u.tolist(), v.tolist(), bell.places.tolist())._asdict())
+        for at, moves, told in ((0.0, "loc", "Centre"), (1.0, "scale", "Width")):
+            height = float(v[abs(u - at).argmin()])
+            handles.append(Handle(i, (at, height), moves, f"{told} of q", colour)._asdict())
+    ends: Range = st.session_state[_RANGE]
+    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), ends.least * summaries.unit(q.family))
+
+
+def dragged(family: Line) -> Callable[[], None]:
+    """The hand moved: the sliders follow, an earlier fit is left, the link waits until the hand rests."""
+
+    def follow() -> None:
+        took = grasp("picture")
+        for i, (loc, scale) in enumerate(took.places):
+            _put(i, loc, scale / summaries.unit(family))
+        st.session_state[_ANSWERS] = took.request
+        if not took.settled:
+            state.pause()
+
+    return follow
+
+
+def jump() -> None:
+    """A click on the landscape puts q there."""
+    there = spot("landscape")
+    _put(0, float(f"{there['x']:.4g}"), float(f"{there['y']:.4g}"))
+
+
+def _put(i: int, mean: float, sd: float) -> None:
+    ends: Range = st.session_state[_RANGE]
+    st.session_state[f"lvmviz.{_key('mean', i)}"], st.session_state[f"lvmviz.{_key('sd', i)}"] = ends.held(
+        mean, sd
+    )
+    leave()
+
+
+# ---- the optimizer ----
+
+
+def fit_buttons() -> None:
+    """Fit sets out from where q stands; once it has, q can be put back."""
+    with st.container(horizontal=True, gap="small", key="fit"):
+        st.button("Fit", icon=":material/play_arrow:", on_click=_set_out, width="stretch",
+                  help="Let the optimizer go on from where q stands")  # fmt: skip
+        st.button("Back", icon=":material/undo:", on_click=leave, disabled=not fitted(), width="stretch",
+                  help="Take q off the optimizer's path, back to where it set out")  # fmt: skip
+
+
+def fitted() -> bool:
+    """Whether the optimizer has set out."""
+    return state.placed(FITTED) == "1"
+
+
+def _set_out() -> None:
+    leave()
+    state.place(FITTED, "1")
+    state.turn()
+    st.session_state[_AUTOPLAY] = True
+
+
+def leave() -> None:
+    """Take q off the optimizer's path."""
+    state.place(FITTED, "")
+    state.place(state.POSITION, "")
+
+
+def autoplay() -> bool:
+    """Whether a fit has just been asked for."""
+    return st.session_state.pop(_AUTOPLAY, False)
+
+
+# ---- the game ----
+
+GUESS = Knob(
+    help="Hide every number, fit by eye, then see how near you came.",
+    label="Guess: hide the numbers",
+    more=True,
+)
+
+
+def guessing(controls: Controls) -> bool:
+    """Whether the numbers are hidden."""
+    return controls.value("guess", bool, False, GUESS)
+
+
+def reveal(kl: float, best: float) -> None:
+    """The game's answer: your KL beside the best."""
+    frame.head("game", "Fit by eye")
+    st.markdown(":gray[Move q until you think it is best. Every number is hidden.]")
+    if st.button("Reveal", key="reveal", width="stretch"):
+        st.markdown(f"Your KL: **{kl:.3f}** nats  \nThe best: **{best:.3f}** nats")
+        near = kl - best
+        word = "As good as it gets." if near < 0.005 else "Close." if near < 0.05 else "There is room yet."
+        st.markdown(f"**{word}** {near:.3f} nats above the best.")
+
+
+# ---- a formula of one's own ----
+
+
+def own_formula(name: str) -> Mapping[str, Any]:
+    """A text field for log p(x, z); what is wrong with it is said, and the last good one stays."""
+    good = state.placed(f"{name}.expression")
+    key = f"lvmviz.{name}.typed"
+    st.session_state.setdefault(key, good or Formula().expression)
+    st.text_input("log p(x, z) =", key=key, max_chars=500, on_change=_typed, args=(name, key))
+    if fault := st.session_state.get(f"{key}.fault"):
+        frame.failed(fault)
+    try:
+        formula = Formula(expression=good) if good else Formula()
+    except FormulaError as fault:
+        state.problem(f"The link's formula was not used. {fault}")
+        state.place(f"{name}.expression", "")
+        formula = Formula()
+    st.latex(formula.latex)
+    return {"expression": formula.expression}
+
+
+def _typed(name: str, key: str) -> None:
+    text = st.session_state[key]
+    try:
+        Formula(expression=text)
+    except FormulaError as fault:
+        st.session_state[f"{key}.fault"] = str(fault)
+        return
+    st.session_state[f"{key}.fault"] = None
+    state.place(f"{name}.expression", text)
+    leave()

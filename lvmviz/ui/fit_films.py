@@ -1,0 +1,95 @@
+"""From a q, or an optimizer's path of q's, to the films that show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from lvmviz.families import Line
+from lvmviz.figures import fit as figures
+from lvmviz.figures import fit_landscape, fit_trace
+from lvmviz.figures.film import Film
+from lvmviz.figures.theme import number
+from lvmviz.runs.job import Trace
+from lvmviz.summaries import fit as summaries
+from lvmviz.summaries.fit import Place
+from lvmviz.targets import Target
+
+
+class Second(NamedTuple):
+    """A q to compare with: its family, parameters and place."""
+
+    family: Line
+    phi: Any
+    place: Place
+
+
+class Picture(NamedTuple):
+    """The main picture, and what of it the hand may take."""
+
+    film: Film
+    traces: list[int]
+    bells: list[figures.Bell]
+
+
+def picture(
+    target: Target,
+    family: Line,
+    phis: Any,
+    kl: Sequence[float],
+    second: Second | None,
+    dark: bool,
+    hide: bool,
+) -> Picture:
+    """Posterior, q in every state (T, P) and the integrand; `hide` leaves out every number."""
+    shown = summaries.picture(target, family, phis)
+    bells = [figures.Bell(*bell) for bell in shown.bells]
+    film, traces = figures.picture(
+        shown.z,
+        shown.posterior,
+        shown.q,
+        shown.integrand,
+        bells,
+        q_label=[_told(*place) for place in summaries.places(family, phis).tolist()],
+        kl=kl,
+        second=None if second is None else summaries.density(second.family, second.phi, shown.z),
+        second_label="" if second is None else _second_told(target, second),
+        hide_numbers=hide,
+        dark=dark,
+    )
+    return Picture(film, traces, bells)
+
+
+def _told(mean: float, sd: float) -> str:
+    return f"q(z)\nmean {number(mean, 2)}, sd {number(sd, 2)}"
+
+
+def _second_told(target: Target, second: Second) -> str:
+    kl = summaries.terms(target, second.family, second.phi).kl
+    mean, sd = second.place
+    return f"second q\nN({number(mean, 2)}, {number(sd, 2)}²)\nKL {number(kl, 2)}"
+
+
+def landscape(target: Target, family: Line, trace: Trace | None, phi: Any, dark: bool, hide: bool) -> Film:
+    """The ELBO over mean and sd, with the paths of all starts; without a trace only where q is."""
+    means, sds, elbo = summaries.hills(target, family)
+    place, kl = summaries.best(target, family)
+    ways = None if trace is None else summaries.paths(trace)
+    path = summaries.places(family, phi[None]) if ways is None else ways[0]
+    return fit_landscape.landscape(
+        means,
+        sds,
+        elbo,
+        path,
+        log_evidence=summaries.evidence(target),
+        others=None if ways is None else ways[1:],
+        best=None if hide else (place.mean, place.sd),
+        best_label=f"best, KL {number(kl, 3)}",
+        dark=dark,
+    )
+
+
+def trace(trace: Trace, dark: bool) -> Film:
+    """The ELBO over the iterations under log p(x)."""
+    elbo = summaries.column(trace, "elbo")
+    return fit_trace.trace(elbo, float(trace[0].info.log_evidence), others=None, dark=dark)
