@@ -11,7 +11,6 @@ import abc
 import dataclasses
 import json
 import math
-import numbers
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
@@ -140,7 +139,7 @@ def _switch(where: str, value: Any) -> bool:
 
 def _number(where: str, kind: type, meta: Knob, value: Any) -> float | int:
     refused = ValueError(f"{where} must be a finite number, not {_shown(value)}")
-    if isinstance(value, bool) or not isinstance(value, numbers.Real):
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
         raise refused
     try:
         number = float(value)

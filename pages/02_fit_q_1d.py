@@ -177,7 +177,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, target: Target, q: fit.Q, trac
                 entries = [
                     ui.Entry(str(step), "q" if step else "", t.elbo, t.kl) for step, t in enumerate(terms)
                 ]
-                ui.ledger(entries, decimals=3, unit="", channel=PLAYER)
+                ui.ledger(entries, decimals=3, unit="", channel=PLAYER, what="the path on the left")
     if not hide:
         ui.derivation(lines(terms[index]), decimals=3)
     shared = ui.link()

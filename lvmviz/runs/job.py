@@ -6,7 +6,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import numbers
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, overload
 
@@ -58,7 +57,7 @@ class Job:
 def _whole(name: str, least: int | None, value: Any) -> int:
     if (
         isinstance(value, bool)
-        or not isinstance(value, numbers.Real)
+        or not isinstance(value, (int, float, np.integer, np.floating))
         or not math.isfinite(value)
         or value != int(value)
     ):

@@ -144,7 +144,7 @@ def dragged(family: Line) -> Callable[[], None]:
     def follow() -> None:
         took = grasp("picture")
         for i, (loc, scale) in enumerate(took.places):
-            _put(i, loc, scale / summaries.unit(family))
+            _put(i, float(f"{loc:.5g}"), float(f"{scale / summaries.unit(family):.5g}"))
         st.session_state[_ANSWERS] = took.request
         if not took.settled:
             state.pause()

@@ -22,9 +22,16 @@ class Entry(NamedTuple):
     kl: float
 
 
-def ledger(entries: Sequence[Entry], *, decimals: int, unit: str, channel: str) -> None:
+def ledger(
+    entries: Sequence[Entry],
+    *,
+    decimals: int,
+    unit: str,
+    channel: str,
+    what: str = "which half-step, what moved",
+) -> None:
     """Draw it; the row of the current step is marked and kept in view."""
-    frame.head("ledger", "Ledger", "which half-step, what moved")
+    frame.head("ledger", "Ledger", what)
     colours = tokens(frame.dark())
     marks = {"q": colours.q_mark, "θ": colours.theta_mark, "": colours.prior}
     rows: list[list[Cell]] = []

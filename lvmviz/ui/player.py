@@ -31,7 +31,7 @@ def player(
     count = len(labels)
     index = min(state.position(), count - 1)
     component("player")(
-        key=name,
+        key=f"player_{name}",
         data={
             "channel": name,
             "count": count,
@@ -48,6 +48,6 @@ def player(
 
 
 def _rested(name: str) -> None:
-    index = st.session_state[name]["index"]
+    index = st.session_state[f"player_{name}"]["index"]
     if index is not None:
         state.place(state.POSITION, str(int(index)) if index else "")

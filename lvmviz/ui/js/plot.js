@@ -31,7 +31,7 @@ class Plot {
     this.drawn = 0; // reacts so far, for tests and benchmarks
     this.resize = new ResizeObserver(() => this.fit());
     this.resize.observe(this.node);
-    this.node.addEventListener("pointerdown", () => (this.held = true), true);
+    this.node.addEventListener("pointerdown", (event) => (this.held = !event.target.closest(".lv-hand")), true);
     this.release = () => {
       this.held = false;
       if (this.stale) this.draw();
