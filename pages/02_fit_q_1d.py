@@ -111,10 +111,10 @@ def draw() -> None:
         view, more = ui.columns()
     controls = ui.Controls(view, more, {Formula: fit.own_formula})
     try:
-        target = controls.choose(Target, "target", Skewed(), POSTERIOR)
-        family = controls.choose(Family, "family", Gaussian(), FAMILY)
+        target = controls.choose(Target, "target", Skewed(), POSTERIOR, aside=True)
+        family = controls.choose(Family, "family", Gaussian(), FAMILY, aside=True)
         q = fit.sliders(controls, target, family)
-        objective = controls.choose(Objective, "objective", ReverseKL(), OBJECTIVE)
+        objective = controls.choose(Objective, "objective", ReverseKL(), OBJECTIVE, aside=True)
         with view:
             fit.fit_buttons()
         job = _job(ui.Controls(more, more), target, q, objective)
@@ -209,16 +209,15 @@ def _lower_row(
     left, right = ui.halves()
     with left:
         ui.head("landscape", "ELBO over mean and sd of q", "click to put q there")
-        film = fit_films.landscape(target, q.family, trace, q.phi, ui.dark(), hide)
         ui.plot(
             "landscape",
-            lambda: film,
-            depends=(*depends, hide),
+            lambda: fit_films.landscape(target, q.family, trace, ui.dark(), hide),
+            depends=(target, q.family, trace and depends, ui.dark(), hide),
             height=ROW,
             alt="The ELBO over the mean and the standard deviation of q",
             channel=PLAYER,
             on_spot=fit.jump,
-            mark=ui.Mark("picture", film.last(), summaries.unit(q.family)),
+            mark=None if trace is not None else fit.mark(target, q),
         )
     with right:
         ui.head("iterations", "ELBO over iterations", "" if trace is None else "the gap closes")

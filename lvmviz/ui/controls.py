@@ -28,11 +28,18 @@ class Controls:
         self, view: DeltaGenerator, more: DeltaGenerator, editors: Mapping[type, Editor] | None = None
     ) -> None:
         self.view, self.more, self.editors = view, more, editors or {}
+        self.desk = view  # where editors are drawn
+
+    def aside(self) -> Controls:
+        """The same controls with every knob under More; only editors stay in view."""
+        made = Controls(self.more, self.more, self.editors)
+        made.desk = self.desk
+        return made
 
     def adjust(self, cls: type[Choice], name: str = "", base: Choice | None = None) -> Any:
         """A choice of this class, one control for each of its knobs."""
         types, base = field_types(cls), base if type(base) is cls else cls()
-        with self.view:
+        with self.desk:
             values: dict[str, Any] = dict(self.editors[cls](name)) if cls in self.editors else {}
         for field, meta in knobs(cls).items():
             full = f"{name}.{field}" if name else field
@@ -46,8 +53,8 @@ class Controls:
             )
         return cls(**values)
 
-    def choose(self, kind: type[Choice], name: str, default: Choice, meta: Knob) -> Any:
-        """One of a kind, and then its own knobs."""
+    def choose(self, kind: type[Choice], name: str, default: Choice, meta: Knob, aside: bool = False) -> Any:
+        """One of a kind, and then its own knobs; `aside` puts those under More."""
         options = list(kind.options)
         with self._place(meta):
             chosen = self._widget(
@@ -63,7 +70,7 @@ class Controls:
                     help=meta.help,
                 ),
             )
-        return self.adjust(kind.options[chosen], name, default)
+        return (self.aside() if aside else self).adjust(kind.options[chosen], name, default)
 
     def value(self, name: str, kind: Any, default: Any, meta: Knob) -> Any:
         """A number, a word, a switch or a set of words."""

@@ -20,7 +20,7 @@ from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
 from lvmviz.ui import frame, state
 from lvmviz.ui.controls import Controls
-from lvmviz.ui.plot import Curve, Hand, Handle, grasp, spot
+from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
 NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
@@ -74,8 +74,12 @@ def range_of(target: Target) -> Range:
 
 
 def _place(controls: Controls, i: int, of: str, start: Place, ends: Range) -> Place:
-    across = Knob(ends.low, ends.high, "The larger handle on the picture moves it too.", f"Mean of {of}")
-    wide = Knob(ends.least, ends.most, "The smaller handle on the picture moves it too.", f"Sd of {of}")
+    across = Knob(
+        ends.low, ends.high, "The larger handle on the picture moves it too.", f"Mean of {of}", more=i > 0
+    )
+    wide = Knob(
+        ends.least, ends.most, "The smaller handle on the picture moves it too.", f"Sd of {of}", more=i > 0
+    )
     mean = controls.value(_key("mean", i), float, start.mean, across)
     return Place(mean, controls.value(_key("sd", i), float, start.sd, wide))
 
@@ -150,6 +154,14 @@ def dragged(family: Line) -> Callable[[], None]:
             state.pause()
 
     return follow
+
+
+def mark(target: Target, q: Q) -> Mark:
+    """The ring on the landscape: where q is, or the hand on it."""
+    means, sds, _ = summaries.hills(target, q.family)
+    mean, sd = summaries.places(q.family, q.phi).tolist()
+    held = min(max(mean, float(means[0])), float(means[-1])), min(max(sd, float(sds[0])), float(sds[-1]))
+    return Mark("picture", -1, held, summaries.unit(q.family))
 
 
 def jump() -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from lvmviz.families import Line
 from lvmviz.figures import fit as figures
 from lvmviz.figures import fit_landscape, fit_trace
@@ -70,12 +72,12 @@ def _second_told(target: Target, second: Second) -> str:
     return f"second q\nN({number(mean, 2)}, {number(sd, 2)}²)\nKL {number(kl, 2)}"
 
 
-def landscape(target: Target, family: Line, trace: Trace | None, phi: Any, dark: bool, hide: bool) -> Film:
-    """The ELBO over mean and sd, with the paths of all starts; without a trace only where q is."""
+def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hide: bool) -> Film:
+    """The ELBO over mean and sd with the paths of all starts; without a trace a ring to be put on q."""
     means, sds, elbo = summaries.hills(target, family)
     place, kl = summaries.best(target, family)
     ways = None if trace is None else summaries.paths(trace)
-    path = summaries.places(family, phi[None]) if ways is None else ways[0]
+    path = np.array([[place.mean, place.sd]]) if ways is None else ways[0]
     return fit_landscape.landscape(
         means,
         sds,

@@ -44,10 +44,14 @@ class Hand(NamedTuple):
 
 
 class Mark(NamedTuple):
-    """A trace that shows, as one point (loc, scale / unit), what the hand on another plot does."""
+    """A trace of one point that stands apart from the figure, so that moving it sends no figure again.
 
-    plot: str
-    trace: int
+    While a hand is on another plot it shows that hand's place, (loc, scale / unit).
+    """
+
+    plot: str  # the other plot
+    trace: int  # from the end when negative
+    at: tuple[float, float]
     unit: float
 
 

@@ -64,8 +64,8 @@ class Plot {
     this.grasp(data.hand, setStateValue);
     if (data.mark && !this.unmark) this.unmark = hands.follow((where) => this.mirror(where));
     this.mark = data.mark;
-    this.marked = null; // Python's word
-    if (fresh || data.hand) this.draw();
+    this.marked = data.mark ? { x: [data.mark.at[0]], y: [data.mark.at[1]] } : null; // Python's word
+    if (fresh || data.hand || data.mark) this.draw();
   }
 
   /** Shows what the hand on another plot does: its place, in that plot's own units. */
@@ -92,10 +92,10 @@ class Plot {
     this.busy = true;
     try {
       const Plotly = await plotly();
-      while (this.stale && !this.held) {
+      while (this.stale && !this.held && !this.closed) {
         this.stale = false;
         const figure = this.frame(this.channel?.index ?? 0);
-        if (this.marked && this.mark) Object.assign(figure.data[this.mark.trace], this.marked);
+        if (this.marked && this.mark) Object.assign(figure.data.at(this.mark.trace), this.marked);
         const { data, layout } = this.hand ? this.hand.dress(figure) : figure;
         await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
         this.drawn += 1;
@@ -106,6 +106,7 @@ class Plot {
       }
     } finally {
       this.busy = false;
+      if (this.closed) this.purge();
     }
   }
 
@@ -130,9 +131,9 @@ class Plot {
     if (inside) this.trigger?.("spot", { x, y });
   }
 
+  /** A react also takes the node's new size; a resize of its own might overlap with one. */
   fit() {
-    if (!this.node._fullLayout || !this.node.clientWidth) return;
-    Promise.resolve(window.Plotly.Plots.resize(this.node)).then(() => this.hand?.locate());
+    if (this.node._fullLayout && this.node.clientWidth) this.draw();
   }
 
   close() {
@@ -142,8 +143,13 @@ class Plot {
     this.resize.disconnect();
     window.removeEventListener("pointerup", this.release);
     window.removeEventListener("pointercancel", this.release);
-    if (this.node._fullLayout) window.Plotly.purge(this.node);
+    this.closed = true;
     this.node.remove();
+    if (!this.busy) this.purge();
+  }
+
+  purge() {
+    if (this.node._fullLayout) window.Plotly.purge(this.node);
   }
 }
 
