@@ -11,6 +11,7 @@ import abc
 import dataclasses
 import json
 import math
+import numbers
 import typing
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
@@ -137,9 +138,14 @@ def _switch(where: str, value: Any) -> bool:
     return bool(value)
 
 
+def is_real(value: Any) -> bool:
+    """Whether it is a real number of any make, but no switch."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
 def _number(where: str, kind: type, meta: Knob, value: Any) -> float | int:
     refused = ValueError(f"{where} must be a finite number, not {_shown(value)}")
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+    if not is_real(value):
         raise refused
     try:
         number = float(value)

@@ -16,6 +16,10 @@ class Regularizer(Choice):
     amount: float
 
     @abc.abstractmethod
+    def refuse(self, covariance: Tensor) -> None:
+        """Raise ValueError when data of this covariance (D, D) leave no digits for the amount."""
+
+    @abc.abstractmethod
     def __call__(self, covariances: Tensor) -> Tensor:
         """Regularized covariances (K, D, D), in the data's squared units."""
 
@@ -32,13 +36,24 @@ class Floor(Regularizer):
     amount: float = knob(1e-4, 0.0, 1e-1, "The smallest variance allowed. At 0 a component may collapse.",
                          label="Regularizer", scale="log")  # fmt: skip
 
+    def refuse(self, covariance: Tensor) -> None:
+        rounding = torch.finfo(covariance.dtype).eps * float(covariance.diagonal().sum())
+        narrowest = float(torch.linalg.eigvalsh(covariance)[0])
+        if 0.0 < self.amount < rounding and narrowest < 1e3 * rounding:
+            raise ValueError(
+                f"the columns' scales differ too much for a regularizer of {self.amount:g}: "
+                "bring the columns to similar units, or set the regularizer to 0"
+            )
+
     def __call__(self, covariances: Tensor) -> Tensor:
         if self.amount == 0.0:
             return covariances
         values, vectors = torch.linalg.eigh(covariances)
         if bool((values >= self.amount).all()):
             return covariances  # nothing to mend, and no rounding added
-        return (vectors * values.clamp(min=self.amount).unsqueeze(1)) @ vectors.transpose(1, 2)
+        # what is missing is added, so that the large variances keep their own digits
+        missing = (self.amount - values).clamp(min=0.0).unsqueeze(1)
+        return covariances + (vectors * missing) @ vectors.transpose(1, 2)
 
 
 @choice
@@ -51,6 +66,9 @@ class Added(Regularizer):
     title = "Added to the variances"
     amount: float = knob(1e-6, 0.0, 1e-1, "Added to the diagonal of every covariance (reg_covar).",
                          label="Regularizer", scale="log")  # fmt: skip
+
+    def refuse(self, covariance: Tensor) -> None:
+        return None  # what is added is added, however little it changes
 
     def __call__(self, covariances: Tensor) -> Tensor:
         eye = torch.eye(covariances.shape[-1], dtype=covariances.dtype, device=covariances.device)

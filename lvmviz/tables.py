@@ -84,7 +84,7 @@ def to_csv(table: Table) -> str:
     `read_table` gives back all but the notes, to the bit, where the text is within its limits.
     """
     names = list(table.columns)
-    rows: list[list[float | str]] = [list(row) for row in table.points.tolist()]
+    rows: list[list[float | str]] = [[_shortest(x) for x in row] for row in table.points.tolist()]
     if table.labels is not None:
         names = _unique([*names, "class"])
         for row, label in zip(rows, table.labels.tolist(), strict=True):
@@ -93,6 +93,11 @@ def to_csv(table: Table) -> str:
     # Every text is quoted: a name such as "a;b" cannot pass for two cells when the delimiter is sought.
     csv.writer(out, quoting=csv.QUOTE_NONNUMERIC, lineterminator="\n").writerows([names, *rows])
     return out.getvalue()
+
+
+def _shortest(x: float) -> float:
+    """Whole numbers without ".0", where that reads back to the same bits: a table stays within its limit."""
+    return int(x) if x.is_integer() and 0 < abs(x) < 1e15 else x
 
 
 def _decimal(rows: list[list[str]], delimiter: str) -> str:

@@ -16,10 +16,19 @@ TITLE = "Mixtures"
 GROUP = "EM"
 CLAIM = "E moves q onto the posterior and closes the gap. M moves θ and opens it again, higher up."
 PLAYER = "player"  # the trace's channel: every view below follows it
+FLOOR = "The regularizer is wider than the data's narrowest direction, so it sets the shapes. Lower it."
 SEED = Knob(0, 9999, "Another seed draws another start.", "Seed", "box")
 ITERATIONS = Knob(1, 500, "EM stops earlier when it has settled.", "At most this many iterations", more=True)
 PICTURE, CURVE = 318, 146  # heights, px
-NAMES = {"log_evidence": "log p(X)/N", "kl": "KL/N", "elbo": "ELBO/N"}
+NAMES = {
+    "log_evidence": "log p(X)/N",
+    "kl": "KL/N",
+    "elbo": "ELBO/N",
+    "joint": "E[log p(X, Z)]/N",
+    "entropy": "entropy H(q)/N",
+    "likelihood": "E[log p(X|Z)]/N",
+    "kl_prior": "KL to prior/N",
+}
 CURVES = {
     "Steps": "log-likelihood and ELBO over the half-steps",
     "Bound": "both over one mean: E makes the bound touch, M climbs it",
@@ -88,7 +97,7 @@ SCENES = (
         right=1,
         reason="Two species overlap so much that their bumps merge: a mixture can have fewer modes than "
         "components.",
-        link=ui.link_of(EM(data=Iris(features=("petal length",)))) | {"seed": "1"},
+        link=ui.link_of(EM(data=Iris(features=("petal length",)))) | {"seed": "2", "step": "400"},
     ),
 )
 
@@ -117,10 +126,14 @@ def _trace(controls: ui.Controls) -> Trace | None:
                 "No table yet. Load one on the left: a row is a point, a column a feature.", name="table"
             )
             return None
-        return ui.live(Job(own.forget_misfits("start", em), steps=2 * iterations, seed=seed))
+        job = Job(own.forget_misfits("start", em), steps=2 * iterations, seed=seed)
+        ui.afresh(job.id)
+        if summaries.floor_binds(em):
+            ui.note(FLOOR)
+        return ui.keep(ui.live(job))
     except (ValueError, LookupError, OSError) as fault:
         ui.failed(str(fault))
-        return None
+        return ui.kept()
 
 
 def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
@@ -139,7 +152,9 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         )
         index = ui.player(
             PLAYER,
-            labels=half_steps.labels(moved, [info.iteration for info in infos]),
+            labels=half_steps.labels(
+                moved, [info.iteration for info in infos], [info.collapsed for info in infos]
+            ),
             buttons=half_steps.buttons(moved, _ending(trace), tokens(ui.dark())),
             trace_id=f"{trace.job.id}:{len(trace)}",
         )
@@ -201,7 +216,7 @@ def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) ->
 
 def _entry(info: EMInfo, terms: Decomposition) -> ui.Entry:
     name = f"{info.iteration} {info.moved}" if info.iteration else "start"
-    return ui.Entry(name, MOVED[info.moved], terms.elbo, terms.kl)
+    return ui.Entry(name, MOVED[info.moved], terms.elbo, terms.kl, "→ ∞" if info.collapsed else "")
 
 
 def _ending(trace: Trace) -> str:

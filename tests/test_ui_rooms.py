@@ -36,7 +36,7 @@ from lvmviz import (
     run,
 )
 from lvmviz.divergences import Decomposition
-from lvmviz.figures import bounds, theme
+from lvmviz.figures import steps, theme
 from lvmviz.figures import thermometer as thermometers
 from lvmviz.figures.film import Film
 from lvmviz.summaries import em as summaries
@@ -230,7 +230,9 @@ def test_refusals_are_true(count):
 @over_jobs
 def test_labels_of_frames(traces, job):
     infos = summaries.infos(traces[job.id])
-    made = half_steps.labels([info.moved for info in infos], [info.iteration for info in infos])
+    made = half_steps.labels(
+        [info.moved for info in infos], [info.iteration for info in infos], [info.collapsed for info in infos]
+    )
     assert made[0] == "start, before the first E" and len(set(made)) == len(made) == len(infos)
     assert made[1:3] == ["iteration 1, after E", "iteration 1, after M"][: len(infos) - 1]
 
@@ -751,7 +753,7 @@ def test_infinite_terms_are_json(shown, terms):
 def test_a_trace_with_an_infinite_bound_is_json(bad, at):
     elbo = np.array([-5.0, -4.0, -3.0])
     elbo[at] = bad
-    payload(bounds.trace_chart(np.array([-4.5, -4.0, -2.9]), elbo, [0, 1, 1], ["start", "E", "M"]))
+    payload(steps.trace_chart(np.array([-4.5, -4.0, -2.9]), elbo, [0, 1, 1], ["start", "E", "M"]))
 
 
 def test_a_figure_alone_is_a_film_of_one_frame():

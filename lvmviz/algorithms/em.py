@@ -24,6 +24,8 @@ from lvmviz.mixtures import (
 from lvmviz.regularizers import Floor, Regularizer
 from lvmviz.starts import RandomPoints, Start
 
+FARTHEST = 1e12  # nats a point; beyond it nothing but rounding is left of a likelihood
+
 
 class EMState(NamedTuple):
     """theta, and the theta that q was made from: q needs no N x K table of its own."""
@@ -82,6 +84,7 @@ class EM(Algorithm):
                 f"use at most {len(points)} components, or more points"
             )
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
+        self.regularizer.refuse(spread)
         spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)
         if bool(not_positive_definite(spread[:1], points.abs().amax(0)).any()):
             raise ValueError(
@@ -93,6 +96,8 @@ class EM(Algorithm):
         blank = theta._replace(means=points.mean(0).expand(count, -1))
         none = torch.zeros(count, dtype=torch.bool, device=points.device)
         log_lik = log_density(theta, points).sum()
+        if not abs(float(log_lik)) < FARTHEST * len(points):
+            raise ValueError("a start lies too far from the points to be told from nothing: place it nearer")
         return self._told(EMState(theta, blank, torch.zeros((), dtype=torch.int64), none, log_lik))
 
     def step(self, key: Key, state: EMState) -> tuple[EMState, EMInfo]:

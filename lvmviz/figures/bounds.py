@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,148 +16,9 @@ _MARGIN = theme.Margin(l=50)
 _ROOM = HEIGHT - _MARGIN.t - _MARGIN.b
 
 
-def trace_chart(
-    log_lik: np.ndarray,
-    elbo: np.ndarray,
-    iterations: Sequence[int],
-    moved: Sequence[str],
-    *,
-    decimals: int = 4,
-    dark: bool = False,
-    height: int = HEIGHT,
-) -> Film:
-    """Log-likelihood and ELBO per point (T,) over the half-steps; frame t marks step t.
-
-    `moved` says who moved in each step: "start", "E" or "M". An E-step lifts the ELBO onto the log-likelihood
-    (orange), an M-step lifts both (green). First steps that would crush the rest are left off, and named.
-    """
-    colours = theme.tokens(dark)
-    x = np.array(
-        [i + {"start": 0.5, "E": 0.0, "M": 0.5}[who] for i, who in zip(iterations, moved, strict=True)]
-    )
-    elbo = np.where(np.isfinite(elbo), elbo, np.nan)  # a line has no point at infinity
-    low, high = _range(elbo, log_lik, np.array(iterations))
-    right = max(float(x[-1]), x[0] + 1.0)
-    pad = 0.008 * (right - x[0])
-    axes = _axes("iteration", [x[0] - pad, right + pad], "nats per point", low, high)
-    axes["xaxis"] |= (
-        theme.ticks(max(1.0, float(np.ceil(x[0]))), np.floor(right), 6) if right >= 3 else {"dtick": 1}
-    )
-    film = Film(theme.figure(colours, height=height, margin=_MARGIN, uirevision="trace", **axes), len(x))
-    _draw_gap(film, x, log_lik, elbo, colours)
-    _draw_lines(film, x, log_lik, elbo, moved, colours)
-    _direct(film, right, float(log_lik[-1]), "log-likelihood/N", colours, above=True)
-    _direct(film, right, float(elbo[-1]), "ELBO/N", colours, above=False)
-    if np.nanmin(elbo) < low:
-        _off_axis(film, elbo, low, decimals, colours)
-    steps = [
-        "start" if who == "start" else f"iteration {i}, after {who}"
-        for i, who in zip(iterations, moved, strict=True)
-    ]
-    below = [f" ↓ {number(value, decimals)}" if value < low else "" for value in elbo.tolist()]
-    words = [step + deep for step, deep in zip(steps, below, strict=True)]
-    _draw_now(film, x, np.clip(elbo, low, high), words, (low, high), right, colours)
-    return film
-
-
-def _range(elbo: np.ndarray, log_lik: np.ndarray, iterations: np.ndarray) -> tuple[float, float]:
-    """The vertical range: all steps, unless the first iteration would take more than half of it."""
-    top, low = float(np.nanmax(log_lik)), float(np.nanmin(elbo))
-    later = float(np.nanmin(elbo, where=iterations > 1, initial=top))
-    if top - low > 2.0 * (top - later) > 0:
-        low = later
-    size = (top - low) or 1.0
-    return low - 0.08 * size, top + 0.3 * size
-
-
 def _axes(x_name: str, x: list[float], y_name: str, low: float, high: float) -> dict[str, Any]:
     upright = {"title": {"text": y_name}, "range": [low, high], **theme.ticks(low, high)}
     return {"xaxis": {"title": {"text": x_name}, "range": x}, "yaxis": upright}
-
-
-def _draw_gap(film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, colours: Tokens) -> None:
-    """The space between the two lines, which is KL(q || p)."""
-    around = np.concatenate([x, x[::-1]]).tolist(), np.concatenate([log_lik, elbo[::-1]]).tolist()
-    line = {"width": 0}
-    area = go.Scatter(
-        x=around[0], y=around[1], mode="lines", line=line, fill="toself", fillcolor=fill(colours.gap, 0.12)
-    )
-    film.figure.add_trace(area.update(hoverinfo="skip"))
-
-
-def _draw_lines(
-    film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, moved: Sequence[str], colours: Tokens
-) -> None:
-    blue = {"color": colours.posterior, "width": 2}
-    film.figure.add_trace(
-        go.Scatter(x=x.tolist(), y=log_lik.tolist(), mode="lines", line=blue, hoverinfo="skip")
-    )
-    inks = {"E": colours.q_mark, "M": colours.theta_mark, "start": colours.text}
-    for who in "EM":
-        xs, ys = _segments(x, elbo, [mover == who for mover in moved])
-        line = {"color": inks[who], "width": 2.5}
-        film.figure.add_trace(
-            go.Scatter(x=xs, y=ys, mode="lines", line=line, connectgaps=False, hoverinfo="skip")
-        )
-    size = 5.5 if len(x) <= 100 else 3.5 if len(x) <= 250 else 0.1
-    dots = {"size": size, "color": [inks[who] for who in moved], "opacity": 1}
-    told = "%{x:.1f}<br>ELBO/N %{y:.4f}<extra></extra>"
-    film.figure.add_trace(
-        go.Scatter(x=x.tolist(), y=elbo.tolist(), mode="markers", marker=dots, hovertemplate=told)
-    )
-
-
-def _segments(x: np.ndarray, y: np.ndarray, own: list[bool]) -> tuple[list[float | None], list[float | None]]:
-    """The pieces of a line that end at one's own steps, with breaks between them."""
-    xs: list[float | None] = []
-    ys: list[float | None] = []
-    for i in [i for i, mine in enumerate(own) if mine and i > 0]:
-        xs += [float(x[i - 1]), float(x[i]), None]
-        ys += [float(y[i - 1]), float(y[i]), None]
-    return xs, ys
-
-
-def _direct(film: Film, x: float, y: float, word: str, colours: Tokens, *, above: bool) -> None:
-    place = {"xanchor": "right", "yanchor": "bottom" if above else "top", "yshift": 2 if above else -3}
-    ink = {"color": colours.posterior}
-    film.figure.add_annotation(x=x, y=y, text=word, font=ink, showarrow=False, borderpad=0, **place)
-
-
-def _off_axis(film: Film, elbo: np.ndarray, low: float, decimals: int, colours: Tokens) -> None:
-    """Where the line that leaves the picture below comes from."""
-    word = f"↓ starts at {number(float(elbo[0]), decimals)}"
-    ink = {"size": 11, "color": colours.muted}
-    film.figure.add_annotation(
-        x=0, y=0, xref="paper", yref="paper", xanchor="left", yanchor="bottom", xshift=72, text=word,
-        font=ink, showarrow=False, bgcolor=colours.bg, borderpad=1,
-    )  # fmt: skip
-
-
-def _draw_now(
-    film: Film,
-    x: np.ndarray,
-    y: np.ndarray,
-    words: list[str],
-    span: tuple[float, float],
-    right: float,
-    colours: Tokens,
-) -> None:
-    """The dotted line, the ring and the words that say which step is shown."""
-    line = {"width": 1.25, "color": colours.muted, "dash": "3px,3px"}
-    _moving(film, go.Scatter(mode="lines", line=line), np.stack([x, x], 1), np.tile(span, (len(x), 1)))
-    _moving(film, go.Scatter(mode="markers", marker=_ring(colours)), x[:, None], y[:, None])
-    share = (x - x[0]) / (right - x[0])
-    early, late = share < 0.5, share > 0.7  # the line rises: there is room above it at first, below it later
-    note = {"showarrow": False, "yref": "paper", "bgcolor": colours.bg, "borderpad": 1, "font": {"size": 11}}
-    moves = {
-        "x": x.tolist(),
-        "text": words,
-        "y": np.where(early, 1.0, 0.0).tolist(),
-        "yanchor": ["top" if first else "bottom" for first in early],
-        "xanchor": ["right" if last else "left" for last in late],
-        "xshift": [-8 if last else 8 for last in late],
-    }
-    _annotate(film, note, moves)
 
 
 def bound_chart(

@@ -33,8 +33,8 @@ class Film:
         self._add({"trace": trace, "keys": [key], "list": rows}, rows)
 
     def numbers(self, trace: int | None, key: str, rows: np.ndarray) -> None:
-        """One row of numbers (T, n) a frame, sent as float32."""
-        self._add({"trace": trace, "keys": [key], "f32": rows, "n": rows.shape[1]}, rows)
+        """One row of numbers (T, n) a frame, sent as float64: data may lie far from 0."""
+        self._add({"trace": trace, "keys": [key], "f64": rows, "n": rows.shape[1]}, rows)
 
     def colours(self, trace: int | None, key: str, rows: np.ndarray) -> None:
         """One row of sRGB colours (T, n, 3) uint8 a frame."""
@@ -81,7 +81,7 @@ class Film:
         return go.Figure(made)
 
 
-_KINDS = {"f32": "<f4", "affine": "<f4", "rgb": "u1", "which": "u1", "share": "<u2"}
+_KINDS = {"f64": "<f8", "affine": "<f8", "rgb": "u1", "which": "u1", "share": "<u2"}
 
 
 def _differ(rows: np.ndarray | list[Any], t: int) -> bool:
@@ -110,8 +110,8 @@ def _row(move: Move, frame: int) -> list[Any]:
         return [move["list"][frame]]
     if "rgb" in move:
         return [[f"rgb({r},{g},{b})" for r, g, b in _unpacked(move, "rgb", move["n"], 3)[frame].tolist()]]
-    if "f32" in move:
-        return [_unpacked(move, "f32", move["n"])[frame].tolist()]
+    if "f64" in move:
+        return [_unpacked(move, "f64", move["n"])[frame].tolist()]
     if "share" in move:
         pairs = (
             _unpacked(move, name, move["n"], move["most"])[frame].tolist() for name in ("which", "share")

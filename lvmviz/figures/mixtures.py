@@ -36,6 +36,7 @@ def picture(
     weights: np.ndarray,
     *,
     columns: Sequence[str],
+    rows: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     label_names: Sequence[str] = (),
     collapsed: np.ndarray | None = None,
@@ -43,18 +44,19 @@ def picture(
     dark: bool = False,
     height: int = HEIGHT,
 ) -> Film:
-    """Points (N, 2) coloured by q (T, N, K) under the components' 1 and 2 sd ellipses (T, K, 6).
+    """Points (N, 2) coloured by q under the components' 1 and 2 sd ellipses (T, K, 6).
 
-    Weights (T, K) and the likeliest components appear on hover. `collapsed` (T, K) marks components without
-    a density, `clicked` (M, 2) the centres placed by hand. Zooming survives the film: its range never moves.
+    q is (T, N, K), or with `rows` that of these rows alone. Weights (T, K) and the likeliest components
+    appear on hover. `collapsed` (T, K) marks components without a density, `clicked` (M, 2) the centres
+    placed by hand. Zooming survives the film: its range never moves.
     """
     colours = theme.tokens(dark)
     film = _film(len(resp), _axis(columns[0], points[:, 0]), _axis(columns[1], points[:, 1]), height, colours)
     gone = np.zeros(weights.shape, bool) if collapsed is None else collapsed
     for k in range(weights.shape[1]):
         _draw_ellipses(film, ellipses[:, k], k, gone[:, k], colours)
-    rows, _ = drawn(len(points))
-    _draw_points(film, points[rows], resp[:, rows], _rows_told(rows, labels, label_names), columns, dark)
+    rows, resp = _seen(points, resp, rows)
+    _draw_points(film, points[rows], resp, _rows_told(rows, labels, label_names), columns, dark)
     _draw_clicked(film, clicked, colours)
     _draw_centres(film, ellipses[..., 0], ellipses[..., 3], weights, gone, colours)
     _draw_collapsed(film, ellipses[..., 0], ellipses[..., 3], gone, colours)
@@ -70,6 +72,7 @@ def picture_1d(
     weights: np.ndarray,
     *,
     column: str,
+    rows: np.ndarray | None = None,
     labels: np.ndarray | None = None,
     label_names: Sequence[str] = (),
     collapsed: np.ndarray | None = None,
@@ -93,9 +96,9 @@ def picture_1d(
         index = _affine(film, bell, bells[:, k], _BELL)
         _dash(film, index, colour, gone[:, k], colours)
     _draw_marginal(film, grid, marginal, colours)
-    rows, _ = drawn(len(points))
+    rows, resp = _seen(points, resp, rows)
     flat = np.stack([points[rows], np.full(len(rows), rug)], 1)
-    _draw_points(film, flat, resp[:, rows], _rows_told(rows, labels, label_names), [column], dark)
+    _draw_points(film, flat, resp, _rows_told(rows, labels, label_names), [column], dark)
     if clicked is not None:
         _draw_clicked(film, np.stack([clicked, np.zeros(len(clicked))], 1), colours)
     peaks = np.minimum(bells[..., 5], 0.96 * top)
@@ -103,6 +106,14 @@ def picture_1d(
     _draw_cut_peaks(film, bells, top, colours)
     _draw_collapsed(film, bells[..., 0], peaks, gone, colours)
     return film
+
+
+def _seen(points: np.ndarray, resp: np.ndarray, rows: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """The drawn rows and their q; with `rows` given, q is that of these rows already."""
+    if rows is not None:
+        return rows, resp
+    rows, _ = drawn(len(points))
+    return rows, resp[:, rows]
 
 
 def plain(text: str) -> str:

@@ -50,7 +50,7 @@ _SIGNS = {
     "I": {"entropy": "plus ", "elbo": "= "},
     "II": {"kl_prior": "minus ", "elbo": "= "},
     "III": {},
-    "Σ": {"kl_prior": "minus ", "kl": "plus ", "log_evidence": "= "},
+    "Σ": {"kl_prior": "minus ", "elbo": "= ", "kl": "plus ", "log_evidence": "= "},
 }
 
 
@@ -139,22 +139,23 @@ def _scale(values: dict[str, np.ndarray], presentation: Presentation, height: in
     levels = np.stack([evidence, *(np.where(long | ~np.isfinite(row), evidence, row) for row in shown)])
     top, gaps = levels.max(0), np.where(long, 0.0, values["kl"])
     needs = 2.2 * gaps if presentation == "III" else np.maximum(1.25 * (top - levels.min(0)), 2.2 * gaps)
-    return _Scale(top, _spans(needs, np.array([_finest(value) for value in top])), height)
+    reach = np.zeros_like(top) if presentation == "III" else top - levels.min(0)
+    return _Scale(top, _spans(needs, reach, np.array([_finest(value) for value in top])), height)
 
 
 def _is_long(gap: np.ndarray) -> np.ndarray:
     return np.abs(gap) > LONGEST
 
 
-def _spans(needs: np.ndarray, finest: np.ndarray) -> np.ndarray:
-    """1, 2 or 5 times a power of ten, changed only when the gap leaves 8 to 60 % of the bar.
+def _spans(needs: np.ndarray, reach: np.ndarray, finest: np.ndarray) -> np.ndarray:
+    """1, 2 or 5 times a power of ten, kept while the gap is 8 to 60 % of the bar and all levels fit.
 
     A closed gap says nothing about the scale, so it leaves it alone.
     """
     open_ = needs[needs > SHUT]
     span, spans = theme.at_least(float(open_[0]) if len(open_) else 1.0), []
-    for need, least in zip(needs, finest, strict=True):
-        if need > SHUT and not 0.08 <= need / 2.2 / span <= 0.60:
+    for need, far, least in zip(needs, reach, finest, strict=True):
+        if need > SHUT and not 0.08 <= need / 2.2 / span <= 0.60 or far > 0.95 * span:
             span = theme.at_least(float(need))
         span = max(span, least)
         spans.append(span)

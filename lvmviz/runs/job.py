@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from lvmviz import __version__
-from lvmviz.core import Algorithm, real, to_json
+from lvmviz.core import Algorithm, is_real, real, to_json
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,12 +55,7 @@ class Job:
 
 
 def _whole(name: str, least: int | None, value: Any) -> int:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, (int, float, np.integer, np.floating))
-        or not math.isfinite(value)
-        or value != int(value)
-    ):
+    if not is_real(value) or not math.isfinite(value) or value != int(value):
         raise ValueError(f"{name} must be a whole number, not {value!r}")
     if least is not None and value < least:
         raise ValueError(f"{name} = {value} must be {least} or more")

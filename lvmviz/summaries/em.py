@@ -18,6 +18,7 @@ from lvmviz.algorithms.em import EM, EMInfo
 from lvmviz.divergences import Decomposition
 from lvmviz.mixtures import GaussianMixtureParams, Responsibilities, log_likelihoods
 from lvmviz.mixtures import responsibilities as posterior
+from lvmviz.regularizers import Floor
 from lvmviz.runs.job import Snapshot, Trace
 from lvmviz.starts import ByHand
 
@@ -53,9 +54,11 @@ def responsibilities(trace: Trace, rows: np.ndarray | None = None) -> np.ndarray
     return np.stack([_q(theta, points).resp.numpy() for theta in made])[which]
 
 
-def counts(resp: np.ndarray) -> np.ndarray:
-    """N_k, the points each component explains: responsibilities (T, N, K) summed over points, (T, K)."""
-    return resp.sum(-2)
+def counts(trace: Trace) -> np.ndarray:
+    """N_k, the points each component explains, at every snapshot (T, K); one table of q at a time."""
+    which, made = _distinct_q(trace)
+    points = table_points(trace)
+    return np.stack([_q(theta, points).resp.sum(0).numpy() for theta in made])[which]
 
 
 def adjusted_rand(trace: Trace) -> np.ndarray | None:
@@ -252,6 +255,14 @@ class _Line(NamedTuple):
     def _change(self, grid: np.ndarray) -> Tensor:
         moved = self._moved(grid)
         return self.slope[:, None] * moved - 0.5 * self.curvature * moved**2  # (N, G + 1)
+
+
+def floor_binds(algorithm: EM) -> bool:
+    """Whether the floor is wider than the narrowest direction of all the data."""
+    if not isinstance(algorithm.regularizer, Floor):
+        return False
+    covariance = np.atleast_2d(np.cov(algorithm.data.table().points.T, bias=True))
+    return float(np.linalg.eigvalsh(covariance)[0]) < algorithm.regularizer.amount
 
 
 # ---- one snapshot ----

@@ -15,6 +15,7 @@ from lvmviz.ui.frame import (
     failed,
     halves,
     head,
+    note,
     page,
     plain,
     projector,
@@ -22,7 +23,7 @@ from lvmviz.ui.frame import (
     stage,
 )
 from lvmviz.ui.ledger import Entry, ledger
-from lvmviz.ui.live import live
+from lvmviz.ui.live import afresh, keep, kept, live
 from lvmviz.ui.player import Button, player
 from lvmviz.ui.plot import Mark, nothing, plot
 from lvmviz.ui.scenes import Scene, opened, scenes
@@ -31,9 +32,9 @@ from lvmviz.ui.table import Column, ring, table
 from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
-    "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "beside",
-    "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty",
-    "failed", "halves", "head", "ledger", "link", "link_of", "live", "nothing", "open_picked", "opened",
-    "page", "plain", "player", "plot", "projector", "ring", "scale", "scenes", "script", "stage",
-    "switch", "table", "thermometer",
+    "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "afresh",
+    "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors",
+    "empty", "failed", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
+    "nothing", "open_picked", "opened", "page", "plain", "player", "plot", "projector", "ring", "scale",
+    "scenes", "script", "stage", "switch", "table", "thermometer",
 ]  # fmt: skip

@@ -8,6 +8,7 @@ from lvmviz.figures.theme import number, tokens
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import em as summaries
 from lvmviz.ui import frame
+from lvmviz.ui.controls import decade
 from lvmviz.ui.table import Cell, Column, ring, table
 
 ROWS = 5
@@ -31,7 +32,7 @@ def components(trace: Trace, channel: str) -> None:
 @st.cache_resource(max_entries=64, show_spinner=False)
 def _frames(id: str, _trace: Trace, dark: bool) -> list[list[list[Cell]]]:
     colours = tokens(dark).categories
-    counts = summaries.counts(summaries.responsibilities(_trace))
+    counts = summaries.counts(_trace)
     weights, eigenvalues = summaries.weights(_trace), summaries.smallest_eigenvalues(_trace)
     return [
         [
@@ -43,4 +44,4 @@ def _frames(id: str, _trace: Trace, dark: bool) -> list[list[list[Cell]]]:
 
 
 def _small(value: float) -> str:
-    return number(value, 3) if value >= 0.001 else f"{value:.0e}"
+    return number(value, 3) if value >= 0.001 else decade(float(f"{value:.0e}"))

@@ -29,8 +29,8 @@ def lines(info: EMInfo) -> list[Line]:
     joint, entropy = Term(_JOINT, info.joint), Term(_ENTROPY, info.entropy)
     likelihood, prior = Term(_LIKELIHOOD, info.likelihood), Term(_PRIOR, info.kl_prior)
     return [
-        Line("A sum inside the log: no closed form", evidence, "=", [("+", Term(_SUM))]),
-        Line("Times one: any q may be put in", evidence, "=", [("+", Term(_WITH_Q))]),
+        Line("A sum inside the log: no closed form", evidence, "=", [("+", Term(_SUM, info.log_lik))]),
+        Line("Times one: any q may be put in", evidence, "=", [("+", Term(_WITH_Q, info.log_lik))]),
         Line(
             "Jensen: the log of a mean is above the mean of logs",
             evidence,

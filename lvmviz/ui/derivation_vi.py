@@ -24,11 +24,13 @@ def lines(terms: Decomposition) -> list[Line]:
     joint, entropy = Term(_JOINT, terms.joint), Term(_ENTROPY, terms.entropy)
     likelihood, prior = Term(_LIKELIHOOD, terms.likelihood), Term(_PRIOR, terms.kl_prior)
     return [
-        Line("An integral over every z there is", evidence, "=", [("+", Term(_INTEGRAL))]),
-        Line("First way: times one, with any q", evidence, "=", [("+", Term(_WITH_Q))]),
+        Line(
+            "An integral over every z there is", evidence, "=", [("+", Term(_INTEGRAL, terms.log_evidence))]
+        ),
+        Line("First way: times one, with any q", evidence, "=", [("+", Term(_WITH_Q, terms.log_evidence))]),
         Line("Jensen: log of a mean, mean of logs", evidence, ">=", [("+", Term(_JENSEN, terms.elbo))], gap),
         Line("Presentation I: joint and entropy", elbo, "=", [("+", joint), ("+", entropy)]),
-        Line("Second way: write the KL out", gap, "=", [("+", Term(_RATIO))]),
+        Line("Second way: write the KL out", gap, "=", [("+", Term(_RATIO, terms.kl))]),
         Line("log p(x) comes out of the mean", gap, "=", [("+", evidence), ("-", elbo)]),
         Line("A KL is never negative: a bound", evidence, ">=", [("+", elbo)], gap),
         Line("Tight when q is the posterior: KL = 0", evidence, "=", [("+", elbo), ("+", gap)]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lvmviz.figures import bounds, mixtures
+from lvmviz.figures import bounds, mixtures, steps
 from lvmviz.figures.film import Film
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import em as summaries
@@ -11,8 +11,10 @@ from lvmviz.summaries import em as summaries
 def picture(trace: Trace, axes: tuple[int, int], dark: bool) -> Film:
     """Points and components in two of the columns, or in the only one."""
     table = summaries.em(trace).data.table()
-    resp, weights = summaries.responsibilities(trace), summaries.weights(trace)
+    rows, _ = mixtures.drawn(len(table.points))
+    resp, weights = summaries.responsibilities(trace, rows), summaries.weights(trace)
     known = {
+        "rows": rows,
         "labels": table.labels,
         "label_names": table.label_names,
         "collapsed": summaries.collapsed(trace),
@@ -29,7 +31,7 @@ def picture(trace: Trace, axes: tuple[int, int], dark: bool) -> Film:
 def trace_chart(trace: Trace, dark: bool) -> Film:
     """Log-likelihood and ELBO per point over the half-steps."""
     infos, terms = summaries.infos(trace), summaries.decompositions(trace)
-    return bounds.trace_chart(
+    return steps.trace_chart(
         summaries.column(terms, "log_evidence"),
         summaries.column(terms, "elbo"),
         [info.iteration for info in infos],
@@ -42,4 +44,6 @@ def bound_chart(trace: Trace, component: int, axis: int, dark: bool) -> Film:
     """Log-likelihood and ELBO per point over one coordinate of one mean; `component` counts from 1."""
     column = summaries.em(trace).data.table().columns[axis]
     curve = summaries.bound_curve(trace, component - 1, axis)
-    return bounds.bound_chart(*curve, name=f"mean of component {component}: {column}", dark=dark)
+    return bounds.bound_chart(
+        *curve, name=f"mean of component {component}: {mixtures.plain(column)}", dark=dark
+    )

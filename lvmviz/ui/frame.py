@@ -42,8 +42,8 @@ def page(name: str, title: str, claim: str, draw: Callable[[], None]) -> None:
         state.finish()
         # last, because only now the controls have read the link, and the link says what is on screen
         with problems:
-            for sentence in state.problems():
-                st.warning(plain(sentence))
+            if told := [plain(sentence) for sentence in state.problems()]:
+                st.warning("  \n".join(told))
         with actions:
             _actions()
 
@@ -52,8 +52,7 @@ def page(name: str, title: str, claim: str, draw: Callable[[], None]) -> None:
 
 
 def _title(title: str, claim: str) -> tuple[DeltaGenerator, DeltaGenerator]:
-    if projector():
-        st.html(f"<style>html {{ font-size: {14 * PROJECTOR:.0f}px !important; }}</style>")
+    st.html(f"<style>html {{ font-size: {14 * scale():.0f}px !important; }}</style>")
     with st.container(key="title", horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
         st.title(title, anchor=False, width="content")
         st.markdown(f":gray[{claim}]", width="stretch")
@@ -126,6 +125,11 @@ def failed(sentence: str) -> None:
     if not colon:
         cause, colon, remedy = sentence.partition(". ")
     st.error(f"**{plain(cause + colon.strip())}** {plain(remedy)}")
+
+
+def note(sentence: str) -> None:
+    """A warning in its place."""
+    st.warning(sentence)
 
 
 def plain(text: str) -> str:

@@ -35,9 +35,12 @@ def buttons(moved: Sequence[str], end: str, colours: Tokens) -> list[Button]:
     ]
 
 
-def labels(moved: Sequence[str], iterations: Sequence[int]) -> list[str]:
-    """What the scrubber says of each frame."""
-    return [
-        "start, before the first E" if m == "start" else f"iteration {i}, after {m}"
-        for m, i in zip(moved, iterations, strict=True)
-    ]
+def labels(moved: Sequence[str], iterations: Sequence[int], collapsed: Sequence[int]) -> list[str]:
+    """What the scrubber says of each frame; `collapsed` is the number of a collapsed component, or 0."""
+    return [_label(*step) for step in zip(moved, iterations, collapsed, strict=True)]
+
+
+def _label(moved: str, iteration: int, collapsed: int) -> str:
+    if collapsed:
+        return f"iteration {iteration}, M: component {collapsed} collapsed, log p(X) → ∞"
+    return "start, before the first E" if moved == "start" else f"iteration {iteration}, after {moved}"

@@ -20,6 +20,7 @@ class Entry(NamedTuple):
     moved: str
     elbo: float
     kl: float
+    word: str = ""  # instead of a change
 
 
 def ledger(
@@ -36,7 +37,7 @@ def ledger(
     marks = {"q": colours.q_mark, "θ": colours.theta_mark, "": colours.prior}
     rows: list[list[Cell]] = []
     for i, entry in enumerate(entries):
-        change = number(entry.elbo - entries[i - 1].elbo, decimals, signed=True) if i else ""
+        change = entry.word or (number(entry.elbo - entries[i - 1].elbo, decimals, signed=True) if i else "")
         name = dot(marks[entry.moved], entry.step, entry.moved)
         rows.append([name, number(entry.elbo, decimals), number(entry.kl, decimals), change])
     table(

@@ -9,8 +9,10 @@ from streamlit.delta_generator import DeltaGenerator
 
 from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import Job, Snapshot, Trace
+from lvmviz.ui import state
 
 PATIENCE = 0.4  # seconds without a word; then progress is shown
+_KEPT, _ASKED = "lvmviz.kept", "lvmviz.asked"
 _PARTIAL = "lvmviz.partial"  # what a stopped or interrupted job had computed, by its id
 
 
@@ -69,6 +71,28 @@ def _offer_to_go_on(job: Job, count: int) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
     row.markdown(f"Stopped after step {count - 1} of at most {job.steps}.")
     row.button("Go on", on_click=_stop, args=(job.id, False), key=f"resume-{job.id}")
+
+
+def keep(trace: Trace) -> Trace:
+    """Remember the trace as the last good one of this page."""
+    st.session_state[_KEPT] = state.page(), trace
+    return trace
+
+
+def kept() -> Trace | None:
+    """The last good trace of this page, to stay on screen beside an error."""
+    page, trace = st.session_state.get(_KEPT, ("", None))
+    return trace if page == state.page() else None
+
+
+def afresh(id: str) -> None:
+    """Start at the first frame when a control has asked for another job; a link brings its own position."""
+    was = st.session_state.get(_ASKED)
+    st.session_state[_ASKED] = now = (state.generation(), id)
+    if was is not None and was[0] == now[0] and was[1] != id:
+        state.place(state.POSITION, "")
+        state.turn()
+        st.session_state[_ASKED] = (state.generation(), id)
 
 
 def _stop(id: str, stopped: bool) -> None:

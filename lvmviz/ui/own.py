@@ -29,7 +29,9 @@ _FILE, _PASTE, _FAULT, _NOTES = (f"lvmviz.own.{part}" for part in ("file", "past
 
 def own_table(name: str) -> Mapping[str, Any]:
     """Load a table and choose its columns; the values of `Stored`."""
-    with st.popover("Load a table", icon=":material/table:", width="stretch"):
+    # a new table is a new popover, and that one is closed
+    name_of = f"own_{state.placed(f'{name}.digest')[:12]}"
+    with st.popover("Load a table", icon=":material/table:", width="stretch", key=name_of):
         st.file_uploader("CSV file or scene file", key=_FILE, on_change=_from_file, args=(name,))
         st.text_area(
             "or paste rows and columns",
@@ -150,7 +152,7 @@ def by_hand(name: str) -> Mapping[str, Any]:
     """The clicked centres, and a button to take them back."""
     centres = clicked(name)
     with st.container(key="placed", horizontal=True, wrap=False, vertical_alignment="center", gap="small"):
-        st.markdown(f":gray[{len(centres)} placed: click]", width="content")
+        st.markdown(f":gray[{len(centres)} placed by click]", width="content")
         st.button(
             "Clear",
             key="clear_centres",
@@ -169,7 +171,7 @@ def clicked(name: str) -> tuple[tuple[float, ...], ...]:
     try:
         made = json.loads(text) if text else []
         centres = tuple(tuple(float(value) for value in centre) for centre in made)
-        if not all(math.isfinite(value) for centre in centres for value in centre):
+        if len(centres) > 20 or not all(math.isfinite(value) for centre in centres for value in centre):
             raise ValueError
     except (ValueError, TypeError, OverflowError, RecursionError):
         state.problem(f"The link's {name}.centres = {text[:40]} are no points; none is used.")

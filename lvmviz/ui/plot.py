@@ -137,6 +137,7 @@ def plot(
         on_spot_change=on_spot or nothing,
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,
+        on_theme_change=nothing,
     )
 
 

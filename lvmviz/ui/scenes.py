@@ -38,7 +38,7 @@ def opened(cards: Sequence[Scene]) -> None:
             st.button("Close", key="close_scene", type="tertiary", on_click=state.place, args=(SCENE, ""))
         if guess is not None:
             right = card.answers[card.right]
-            st.markdown(f"**{'Yes.' if guess == right else f'No: {right}.'}** {card.reason}")
+            st.markdown(f"**{'Right.' if guess == right else f'Not quite: {right}.'}** {card.reason}")
 
 
 def scenes(cards: Sequence[Scene]) -> None:

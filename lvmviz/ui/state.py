@@ -142,6 +142,11 @@ def _settings(link: Mapping[str, str]) -> Link:
     return {name: text for name, text in link.items() if name not in (POSITION, "v")}
 
 
+def page() -> str:
+    """The page that is open."""
+    return _state().page
+
+
 def generation() -> int:
     """Rises whenever a link is opened: what the browser remembers of the position is then out of date."""
     return _state().generation

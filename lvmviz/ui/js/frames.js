@@ -5,15 +5,15 @@ function bytes(base64) {
 }
 
 function floats(base64) {
-  return new Float32Array(bytes(base64).buffer);
+  return new Float64Array(bytes(base64).buffer);
 }
 
 /** A function of a row's number that gives the values of a move, one for each of its keys. */
 function rows(move) {
   const n = move.n;
   if (move.list) return (t) => [move.list[t]];
-  if (move.f32) {
-    const all = floats(move.f32);
+  if (move.f64) {
+    const all = floats(move.f64);
     return (t) => [Array.from(all.subarray(t * n, t * n + n))];
   }
   if (move.rgb) {

@@ -45,7 +45,10 @@ class Player {
     made.title = label;
     made.setAttribute("aria-label", label);
     made.append(content);
-    made.addEventListener("click", act);
+    made.addEventListener("click", (event) => {
+      if (event.detail > 0) made.blur(); // after the mouse, space plays; after the keyboard the focus stays
+      act();
+    });
     into.append(made);
     return made;
   }
@@ -77,6 +80,8 @@ class Player {
     this.range.max = data.count - 1;
     this.revision = data.revision;
     if (data.revision !== this.channel.revision) {
+      const opened = this.channel.revision && data.revision.split(":").at(-1) !== this.channel.revision.split(":").at(-1);
+      if (opened) document.querySelector("[data-testid=stMain]")?.scrollTo({ top: 0 }); // a scene: show its picture
       this.channel.revision = data.revision; // another trace, or Python moved the position: follow it
       this.stop();
       this.channel.go(data.index);
@@ -179,7 +184,8 @@ class Player {
     const target = event.target;
     const busy = target.closest?.("input, textarea, select, [role=slider], [role=combobox], [role=listbox], [contenteditable], [role=dialog]");
     if (busy || (event.key === " " && target.closest?.("button, a, summary, [role=button], [role=radio]"))) return;
-    const act = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1) }[event.key];
+    const act = { " ": () => this.toggle(), ArrowLeft: () => this.step(-1), ArrowRight: () => this.step(1), Home: () => this.go(0, true),
+      End: () => this.go(this.data.count - 1, true) }[event.key];
     const letter = this.data.buttons.findIndex(({ key }) => key === event.key.toLowerCase());
     if (!act && letter < 0) return;
     event.preventDefault();

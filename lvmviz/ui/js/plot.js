@@ -19,6 +19,20 @@ function plotly() {
   return loading;
 }
 
+/** Tells Python when the reader's theme changes: figures are made in the colours of one. */
+function watchTheme(tell) {
+  const app = document.querySelector("[data-testid=stApp]");
+  const colour = () => getComputedStyle(app).backgroundColor;
+  watchTheme.tell = tell;
+  if (watchTheme.seen) return;
+  watchTheme.seen = colour();
+  new MutationObserver(() => {
+    if (colour() === watchTheme.seen) return;
+    watchTheme.seen = colour();
+    watchTheme.tell("theme", watchTheme.seen);
+  }).observe(app, { attributes: true, attributeFilter: ["class"] });
+}
+
 class Plot {
   constructor(parent) {
     this.node = document.createElement("div");
@@ -44,6 +58,7 @@ class Plot {
   /** Takes what Python sent; draws only what is new. */
   update({ data, setStateValue, setTriggerValue }) {
     this.trigger = setTriggerValue;
+    watchTheme(setTriggerValue);
     this.clickable = data.clickable;
     this.pickable = data.pickable;
     this.node.setAttribute("aria-label", data.alt);

@@ -1,0 +1,702 @@
+"""The page Fit q in one dimension without a browser: its numbers, the hand, the formula, the words."""
+
+import contextlib
+import io
+import json
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats
+from streamlit.testing.v1 import AppTest
+
+from lvmviz import (
+    VI,
+    Cauchy,
+    ConjugateGaussian,
+    EqualModes,
+    Formula,
+    ForwardKL,
+    Gaussian,
+    Job,
+    Laplace,
+    LaplaceQ,
+    LogGamma,
+    MixtureOf2,
+    Objective,
+    ReverseKL,
+    SinhArcsinh,
+    Skewed,
+    Spike,
+    Student,
+    StudentQ,
+    Target,
+    Trace,
+    TwoModes,
+    decompose,
+    run,
+)
+from lvmviz.core import each
+from lvmviz.families import Line
+from lvmviz.figures.theme import tokens
+from lvmviz.quadrature import forward_kl
+from lvmviz.summaries import fit as summaries
+from lvmviz.summaries.fit import Place
+from lvmviz.ui import fit
+from lvmviz.ui.derivation import agrees, latex
+from lvmviz.ui.derivation_vi import lines
+
+PAGE = Path(__file__).parents[1] / "pages" / "02_fit_q_1d.py"
+STUDENTS = [StudentQ(df=df) for df in (1.0, 1.5, 2.0, 2.5, 30.0)]
+ONE_CURVE: tuple[Line, ...] = (Gaussian(), LaplaceQ(), *STUDENTS)
+FAMILIES: tuple[Line, ...] = (*ONE_CURVE, MixtureOf2(), SinhArcsinh())
+FAR = [Spike(centre=30.0), Spike(centre=30.0, sd=0.2), Student(df=1.0), LogGamma(shape=0.2)]
+TARGETS = [*each(Target), *FAR]
+over_families = pytest.mark.parametrize("family", FAMILIES, ids=repr)
+over_targets = pytest.mark.parametrize("target", TARGETS, ids=repr)
+MEANS, SDS = st.floats(-40, 40), st.floats(0.005, 40)
+CDF = {
+    Cauchy(): stats.cauchy.cdf,
+    Student(): stats.t(3).cdf,
+    Student(df=1.0): stats.cauchy.cdf,
+    Laplace(): stats.laplace.cdf,
+    Spike(): stats.norm(0, 0.02).cdf,
+    Spike(centre=30.0): stats.norm(30, 0.02).cdf,
+    LogGamma(): stats.loggamma(3).cdf,
+    Skewed(): lambda z: 0.7 * stats.norm.cdf(z, 1.6, 1.2) + 0.3 * stats.norm.cdf(z, 3.6, 1.6),
+    EqualModes(): lambda z: 0.5 * stats.norm.cdf(z, -2.5, 0.8) + 0.5 * stats.norm.cdf(z, 2.5, 0.8),
+}
+
+
+def by_scipy(family: Line, phi: np.ndarray, z: np.ndarray) -> np.ndarray:
+    """q(z) from SciPy's densities and, for the flow, from Jones and Pewsey's formula."""
+    if isinstance(family, MixtureOf2):
+        weight = 1 / (1 + math.exp(-phi[0]))
+        parts = [stats.norm.pdf(z, phi[i], math.exp(phi[i + 2])) for i in (1, 2)]
+        return weight * parts[0] + (1 - weight) * parts[1]
+    loc, scale = phi[0], math.exp(phi[1])
+    if isinstance(family, StudentQ):
+        return stats.t.pdf(z, family.df, loc, scale)
+    if isinstance(family, SinhArcsinh):
+        x, tail = (z - loc) / scale, math.exp(phi[3])
+        angle = tail * np.arcsinh(x) - phi[2]
+        return stats.norm.pdf(np.sinh(angle)) * tail * np.cosh(angle) / np.hypot(1, x) / scale
+    return (stats.laplace if isinstance(family, LaplaceQ) else stats.norm).pdf(z, loc, scale)
+
+
+def some_phi(family: Line, mean: float = 1.3, sd: float = 0.7) -> torch.Tensor:
+    if isinstance(family, MixtureOf2):
+        return summaries.phi_at(family, [Place(mean, sd), Place(mean + 3, 2 * sd)], [0.3])
+    return summaries.phi_at(family, [Place(mean, sd)], [0.6, -0.2] if isinstance(family, SinhArcsinh) else ())
+
+
+# ---- places ----
+
+
+@over_families
+@settings(max_examples=20)
+@given(mean=MEANS, sd=SDS)
+def test_a_place_is_where_its_q_stands(family, mean, sd):
+    place, flow = Place(mean, sd), isinstance(family, SinhArcsinh)
+    if isinstance(family, MixtureOf2):
+        phi = summaries.phi_at(family, [place, place], [0.3])  # both parts there: so is the whole
+    else:
+        phi = summaries.phi_at(family, [place], [0.0, 0.0] if flow else ())
+    assert summaries.places(family, phi) == pytest.approx([mean, sd], rel=1e-10, abs=1e-10)
+
+
+@over_families
+def test_the_unit_is_the_scale_of_sd_one(family):
+    phi = summaries.phi_at(family, [Place(0.0, 1.0)] * (2 if isinstance(family, MixtureOf2) else 1), [0.5]
+                           if isinstance(family, MixtureOf2) else ())  # fmt: skip
+    (*_, bell) = summaries.bells(family, phi[None])
+    assert bell.places[0, 1] == pytest.approx(summaries.unit(family), rel=1e-12)
+
+
+def test_moments_of_a_mixture_and_a_flow_are_integrals_of_their_densities():
+    for family in (MixtureOf2(), SinhArcsinh()):
+        phi = some_phi(family)
+        z = np.linspace(-60, 80, 200_001)
+        q = by_scipy(family, phi.numpy(), z)
+        mean = np.trapezoid(q * z, z)
+        sd = math.sqrt(np.trapezoid(q * (z - mean) ** 2, z))
+        assert summaries.places(family, phi) == pytest.approx([mean, sd], rel=1e-6)
+
+
+# ---- bells ----
+
+
+@over_families
+def test_bells_are_the_densities_in_every_frame(family):
+    phis = torch.stack([some_phi(family, mean, sd) for mean, sd in ((1.3, 0.7), (-8.0, 3.0), (0.1, 0.02))])
+    if isinstance(family, SinhArcsinh):
+        phis[:, 2:] = torch.tensor([[0.6, -0.2], [-1.5, 0.4], [0.0, 0.0]])  # the shape changes too
+    made = summaries.bells(family, phis)
+    for t, phi in enumerate(phis.numpy()):
+        for k, bell in enumerate(made):
+            u, v = (part if part.ndim == 1 else part[t] for part in (bell.u, bell.v))
+            loc, scale, height = bell.places[t]
+            x, y = loc + scale * u, height * v / scale
+            if isinstance(family, MixtureOf2):
+                share = (1 / (1 + math.exp(-phi[0]))) if k == 0 else 1 - 1 / (1 + math.exp(-phi[0]))
+                truth = share * stats.norm.pdf(x, phi[1 + k], math.exp(phi[3 + k]))
+            else:
+                truth = by_scipy(family, phi, x)
+            assert y == pytest.approx(truth, rel=1e-8, abs=1e-12)
+            assert (np.diff(x) >= 0).all()
+
+
+def test_a_bell_of_one_curve_is_sent_once():
+    for family in ONE_CURVE:
+        (bell,) = summaries.bells(family, torch.stack([some_phi(family), some_phi(family, 4.0, 2.0)]))
+        assert bell.u.ndim == bell.v.ndim == 1 and bell.places.shape == (2, 3)
+
+
+# ---- the picture ----
+
+
+@over_targets
+def test_the_posterior_integrates_to_its_mass_in_the_picture(target):
+    low, high = summaries.extent(target)
+    assert low < high
+    phi = summaries.phi_at(Gaussian(), [fit.first_place(target)])
+    shown = summaries.picture(target, Gaussian(), phi[None])
+    assert (shown.z[0], shown.z[-1]) == (low, high)
+    cdf = CDF.get(target)
+    mass = 1.0 if cdf is None else cdf(high) - cdf(low)
+    assert mass > 0.98
+    assert np.trapezoid(shown.posterior, shown.z) == pytest.approx(mass, abs=5e-4)
+
+
+@pytest.mark.parametrize("target", [Skewed(), TwoModes(), Spike(centre=30.0), Formula()], ids=repr)
+@pytest.mark.parametrize("family", [Gaussian(), LaplaceQ(), MixtureOf2(), SinhArcsinh()], ids=repr)
+def test_q_integrates_to_one_and_the_integrand_to_the_kl(target, family):
+    phi = summaries.best_fit(target, family)
+    phis = torch.stack([phi, phi])
+    phis[1, 1 if not isinstance(family, MixtureOf2) else 3] -= 0.4  # narrower
+    shown = summaries.picture(target, family, phis)
+    for t in range(2):
+        assert np.trapezoid(shown.q[t], shown.z) == pytest.approx(1, abs=2e-3)
+        assert shown.q[t] == pytest.approx(by_scipy(family, phis[t].numpy(), shown.z), rel=1e-8, abs=1e-12)
+        kl = decompose(target, family, phis[t]).kl
+        assert np.trapezoid(shown.integrand[t], shown.z) == pytest.approx(kl, abs=5e-3)
+
+
+@pytest.mark.parametrize("target", [Skewed(), Cauchy(), Spike(centre=30.0), Formula()], ids=repr)
+@pytest.mark.parametrize("family", [Gaussian(), StudentQ(), MixtureOf2(), SinhArcsinh()], ids=repr)
+def test_the_hills_are_the_elbo(target, family):
+    means, sds, elbo = summaries.hills(target, family)
+    assert elbo.shape == (len(sds), len(means))
+    for i, j in ((20, 30), (12, 25), (35, 33), (28, 40)):
+        phi = family.at(*(torch.tensor(part, dtype=torch.float64) for part in (means[j], sds[i])))
+        exact = decompose(target, family, phi).elbo
+        assert elbo[i, j] == pytest.approx(exact, rel=2e-3, abs=2e-3)
+
+
+# ---- the best ----
+
+
+@over_targets
+def test_the_best_gaussian_is_in_the_picture_and_no_neighbour_beats_it(target):
+    place, kl = summaries.best(target, Gaussian())
+    ends = fit.range_of(target)
+    assert ends.low < place.mean < ends.high and ends.least < place.sd < ends.most
+    for mean, sd in (
+        (place.mean + 0.1 * place.sd, place.sd),
+        (place.mean, 1.1 * place.sd),
+        (place.mean, 0.9 * place.sd),
+    ):
+        assert decompose(target, Gaussian(), [mean, math.log(sd)]).kl > kl
+    first = summaries.phi_at(Gaussian(), [fit.first_place(target)])
+    assert 0 <= kl <= decompose(target, Gaussian(), first).kl
+
+
+def test_the_best_in_closed_form():
+    for target, place in (
+        (Spike(centre=30.0), (30.0, 0.02)),
+        (ConjugateGaussian(), ConjugateGaussian().posterior()),
+        (Formula(expression="-(z - 7)**2"), (7.0, math.sqrt(0.5))),
+    ):
+        found, kl = summaries.best(target, Gaussian())
+        assert tuple(found) == pytest.approx(place, rel=1e-7) and kl == pytest.approx(0, abs=1e-12)
+
+
+def test_single_numbers():
+    phi = summaries.phi_at(Gaussian(), [Place(2.0, math.sqrt(2.0))])
+    numbers = summaries.numbers(Skewed(), Gaussian(), phi)
+    cdf = CDF[Skewed()]
+    reach = stats.norm.ppf(0.95) * math.sqrt(2.0)
+    assert float(numbers.coverage) == pytest.approx(cdf(2 + reach) - cdf(2 - reach), abs=1e-10)
+    assert numbers.terms.log_evidence == pytest.approx(-3.2, abs=1e-10) == summaries.evidence(Skewed())
+    mean, sd = summaries.posterior_moments(Skewed())
+    assert (mean, sd) == pytest.approx((2.2, math.sqrt(0.7 * 1.44 + 0.3 * 2.56 + 0.21 * 4)), rel=1e-9)
+    assert all(math.isnan(part) for part in summaries.posterior_moments(Cauchy()))
+
+
+# ---- the hand ----
+
+
+def hand_page() -> None:
+    import streamlit as st
+
+    from lvmviz import Gaussian, Skewed, Target
+    from lvmviz.core import Knob
+    from lvmviz.families import Family
+    from lvmviz.figures.fit import Bell
+    from lvmviz.formula_targets import Formula
+    from lvmviz.summaries import fit as summaries
+    from lvmviz.ui import Controls, fit, state
+
+    state.enter()
+    state.begin("hand")
+    controls = Controls(st.container(), st.container(), {Formula: fit.own_formula})
+    target = controls.choose(Target, "target", Skewed(), Knob(label="Posterior"))
+    family = controls.choose(Family, "family", Gaussian(), Knob(label="Family"))
+    q = fit.sliders(controls, target, family)
+    bells = [Bell(*bell) for bell in summaries.bells(family, q.phi[None])]
+    made = fit.hand(q, bells, list(range(3, 3 + len(bells))))
+    fit.fit_buttons()
+    st.button("hand", key="hand", on_click=fit.dragged(family))
+    st.button("jump", key="jump", on_click=fit.jump)
+    st.button("step", key="step", on_click=state.place, args=(state.POSITION, "7"))
+    state.finish()
+    st.button("undo", key="undo", on_click=state.undo, disabled=not state.can_undo())
+    st.session_state["told"] = {
+        "hand": made._asdict(), "fitted": fit.fitted(), "phi": q.phi.tolist(), "undo": state.can_undo(),
+        "problems": list(state.problems()), "target": repr(target), "range": tuple(fit.range_of(target)),
+    }  # fmt: skip
+
+
+def opened(**link: str) -> AppTest:
+    app = AppTest.from_function(hand_page, default_timeout=60)
+    app.query_params.update(link)
+    return sound(app.run())
+
+
+def sound(app: AppTest) -> AppTest:
+    assert not app.exception, app.exception[0].stack_trace
+    return app
+
+
+def url(app: AppTest) -> dict[str, str]:
+    return {name: text[0] if isinstance(text, list) else text for name, text in app.query_params.items()}
+
+
+def told(app: AppTest) -> dict[str, Any]:
+    return app.session_state["told"]
+
+
+def drag(app: AppTest, *places: tuple[float, float], settled: bool, request: int = 1) -> AppTest:
+    """What the browser sends."""
+    taken = [{"loc": loc, "scale": scale} for loc, scale in places]
+    app.session_state["plot_picture"] = {"hand": {"places": taken, "request": request, "settled": settled}}
+    return sound(app.button(key="hand").click().run())
+
+
+def slider(app: AppTest, name: str) -> float:
+    return app.session_state[f"lvmviz.{name}"]
+
+
+def test_sliders_follow_the_hand_and_the_link_follows_when_it_rests():
+    app = opened()
+    for i, mean in enumerate((1.5, 1.0, 0.5), 1):
+        drag(app, (mean, 1.2), settled=False, request=i)
+        assert (slider(app, "mean"), slider(app, "sd")) == (mean, 1.2)
+        assert url(app) == {} and not told(app)["undo"]
+        assert told(app)["phi"] == pytest.approx([mean, math.log(1.2)])
+        assert told(app)["hand"]["answers"] == i
+    drag(app, (0.25, 1.2), settled=True, request=4)
+    assert url(app) == {"mean": "0.25", "sd": "1.2", "v": "1"}
+    sound(app.button(key="undo").click().run())  # one step, however long the drag
+    assert url(app) == {} and (slider(app, "mean"), slider(app, "sd")) == (2.0, 1.4142)
+    assert not told(app)["undo"]
+
+
+def test_two_drags_are_two_steps():
+    app = opened()
+    for mean in (1.0, -1.0):
+        drag(app, (mean + 0.5, 1.0), settled=False)
+        drag(app, (mean, 1.0), settled=True)
+    sound(app.button(key="undo").click().run())
+    assert slider(app, "mean") == 1.0 and told(app)["undo"]
+    sound(app.button(key="undo").click().run())
+    assert slider(app, "mean") == 2.0 and not told(app)["undo"]
+
+
+def test_the_hand_is_held_within_the_sliders():
+    app = opened()
+    low, high, least, most = told(app)["range"]
+    drag(app, (1e6, 1e-9), settled=True)
+    assert (slider(app, "mean"), slider(app, "sd")) == (high, least)
+    drag(app, (-1e6, 1e9), settled=True)
+    assert (slider(app, "mean"), slider(app, "sd")) == (low, most)
+
+
+@pytest.mark.parametrize("settled", [True, False])
+def test_the_hand_leaves_a_fit(settled):
+    app = opened(fitted="1")
+    sound(app.button(key="step").click().run())
+    assert told(app)["fitted"] and url(app) == {"fitted": "1", "step": "7", "v": "1"}
+    drag(app, (1.0, 1.0), settled=settled)
+    assert not told(app)["fitted"]
+    drag(app, (1.0, 1.0), settled=True)
+    assert url(app) == {"mean": "1", "sd": "1", "v": "1"}
+
+
+@pytest.mark.parametrize("name", ["StudentQ", "LaplaceQ", "SinhArcsinh"])
+def test_the_hand_speaks_in_scales_and_the_sliders_in_sds(name):
+    app = opened(family=name, mean="1", sd="2")
+    (curve,) = told(app)["hand"]["curves"]
+    loc, scale, height = curve["places"][0]
+    drag(app, (loc, scale), settled=True)
+    assert (slider(app, "mean"), slider(app, "sd")) == pytest.approx((1.0, 2.0), rel=1e-4)
+
+
+def test_a_mixture_has_four_handles_and_two_places():
+    app = opened(family="MixtureOf2", target="TwoModes")
+    made = told(app)["hand"]
+    assert [curve["trace"] for curve in made["curves"]] == [3, 4]
+    assert [(h["curve"], h["moves"]) for h in made["handles"]] == [
+        (0, "loc"), (0, "scale"), (1, "loc"), (1, "scale"),
+    ]  # fmt: skip
+    drag(app, (-3.0, 0.7), (2.0, 1.2), settled=True)
+    assert [slider(app, name) for name in ("mean", "sd", "mean2", "sd2")] == [-3.0, 0.7, 2.0, 1.2]
+    drag(app, (-3.0, 0.7), (99.0, 99.0), settled=True)
+    _, high, _, most = told(app)["range"]
+    assert [slider(app, name) for name in ("mean2", "sd2")] == [high, most]
+
+
+def test_handles_stand_on_the_curve_and_have_the_colour_of_q():
+    made = told(opened(mean="1", sd="2"))["hand"]
+    centre, width = made["handles"]
+    assert centre["at"] == pytest.approx((0.0, stats.norm.pdf(0)), rel=1e-3)
+    assert width["at"] == pytest.approx((1.0, stats.norm.pdf(1)), rel=0.02)
+    assert {centre["colour"], width["colour"]} == {tokens(False).q_mark}
+    json.dumps(made, allow_nan=False)
+
+
+def test_a_click_on_the_landscape_puts_q_there_and_leaves_a_fit():
+    app = opened(fitted="1")
+    app.session_state["plot_landscape"] = {"spot": {"x": 3.14159, "y": 0.77777}}
+    sound(app.button(key="jump").click().run())
+    assert url(app) == {"mean": "3.142", "sd": "0.7778", "v": "1"}
+    app.session_state["plot_landscape"] = {"spot": {"x": 500.0, "y": 0.0001}}
+    sound(app.button(key="jump").click().run())
+    _, high, least, _ = told(app)["range"]
+    assert (slider(app, "mean"), slider(app, "sd")) == (high, least)
+
+
+def test_fit_and_back():
+    app = opened(mean="1")
+    sound(next(b for b in app.button if b.label == "Fit").click().run())
+    assert url(app) == {"mean": "1", "fitted": "1", "v": "1"}
+    sound(next(b for b in app.button if b.label == "Back").click().run())
+    assert url(app) == {"mean": "1", "v": "1"} and next(b for b in app.button if b.label == "Back").disabled
+
+
+@over_targets
+def test_wherever_the_sliders_go_the_optimizer_can_set_out(target):
+    """The page makes the job on every run: what VI refuses would take the picture away under the hand."""
+    ends = fit.range_of(target)
+    for mean in (ends.low, ends.high):
+        for sd in (ends.least, ends.most):
+            VI(target=target, mean=mean, sd=sd, spread=min(60.0, ends.high - ends.low))
+
+
+@pytest.mark.parametrize("text", ["-(z - 100)**2", "-z**2 / 10000", "-1000000 * z**2", "-(z - 100000)**2"])
+def test_a_formula_anywhere_opens_the_page(text):
+    app = AppTest.from_file(str(PAGE), default_timeout=60)
+    app.query_params.update({"target": "Formula", "target.expression": text})
+    sound(app.run())
+    assert not app.error, app.error[0].value
+
+
+BENT = {
+    "MixtureOf2": {"mean": "0", "sd": "1", "mean2": "3", "sd2": "2", "weight": "0.3"},
+    "SinhArcsinh": {"mean": "2", "sd": "1", "skew": "1", "tail": "0.5"},
+}
+
+
+@pytest.mark.parametrize("fitted", [False, True])
+@pytest.mark.parametrize("name", BENT)
+def test_the_optimizer_goes_on_from_where_q_stands(name, fitted):
+    """Step 0 is "where q stood": its KL is that of the sliders' q."""
+    _, comment = ran(page(family=name, **BENT[name], **({"fitted": "1"} if fitted else {})))
+    if name == "MixtureOf2":
+        q = fit.Q(MixtureOf2(), (Place(0.0, 1.0), Place(3.0, 2.0)), (0.3,))
+    else:
+        q = fit.Q(SinhArcsinh(), (Place(2.0, 1.0),), (1.0, 0.5))
+    assert comment == pytest.approx(decompose(Skewed(), q.family, q.phi).kl, abs=6e-4)
+
+
+# ---- the page ----
+
+
+def page(**link: str) -> AppTest:
+    app = AppTest.from_file(str(PAGE), default_timeout=60)
+    app.query_params.update(link)
+    return sound(app.run())
+
+
+def slid(app: AppTest, label: str) -> float:
+    return next(s.value for s in app.slider if s.label == label)
+
+
+def source(app: AppTest) -> str:
+    return next(c.value for c in app.code if "import" in c.value)
+
+
+def ran(app: AppTest) -> tuple[float, float]:
+    """The value of the code panel's last line, and the number in its comment."""
+    *body, last = source(app).splitlines()
+    names: dict[str, Any] = {}
+    exec("\n".join(body), names)
+    expression, _, comment = last.partition("  # ")
+    return float(eval(expression, names)), float(comment.removesuffix(" nats"))
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        {},
+        {"target": "Cauchy", "mean": "0.5"},
+        {"target": "Formula", "target.expression": "-abs(z)", "mean": "0.5", "sd": "1"},
+        {"target": "TwoModes", "family": "MixtureOf2", "weight": "0.3"},
+        {"family": "StudentQ", "family.df": "3"},
+        {"family": "SinhArcsinh", "skew": "0.7", "tail": "-0.3"},
+        {"fitted": "1"},
+        {"fitted": "1", "step": "12", "optimizer": "LBFGS"},
+        {"fitted": "1", "step": "12", "objective": "ForwardKL", "target": "EqualModes", "starts": "3"},
+        {"fitted": "1", "step": "5", "gradient": "Reparameterized", "seed": "4", "family": "LaplaceQ"},
+    ],
+    ids=str,
+)
+def test_the_code_gives_the_commented_number(link):
+    value, comment = ran(page(**link))
+    assert value == pytest.approx(comment, abs=5.1e-4)
+
+
+@pytest.mark.parametrize("name", ["TwoModes", "Laplace", "Cauchy", "Spike", "LogGamma", "SigmoidDecoder"])
+def test_choosing_another_posterior_puts_q_on_it(name):
+    app = page()
+    next(s for s in app.selectbox if s.label == "Posterior").set_value(name)
+    sound(app.run())
+    assert not app.error, app.error[0].value
+    mean = next(s for s in app.slider if s.label == "Mean of q")
+    sd = next(s for s in app.slider if s.label == "Sd of q")
+    assert mean.min < mean.value < mean.max and sd.min < sd.value < sd.max
+
+
+@pytest.mark.parametrize(
+    ("target", "family"),
+    [("Skewed", {"family": "StudentQ", "family.df": "2"}), ("LogGamma", {"family": "StudentQ"})],
+    ids=str,
+)
+def test_an_infinite_kl_is_a_number_and_no_failure(target, family):
+    app = page(target=target, **family)
+    assert not app.error, app.error[0].value
+
+
+# ---- formula ----
+
+
+def formula(app: AppTest, text: str) -> AppTest:
+    return sound(app.text_input[0].set_value(text).run())
+
+
+def test_a_good_formula_is_used_and_a_broken_one_gives_a_sentence():
+    app = opened(target="Formula")
+    formula(app, "-abs(z)")
+    assert told(app)["target"] == "Formula(expression='-abs(z)')" and not app.error
+    assert url(app)["target.expression"] == "-abs(z)"
+    for broken in ("log(", "import os", "z**2", "1/0", "", "3"):
+        formula(app, broken)
+        assert len(app.error) == 1 and len(app.error[0].value) > 15
+        assert told(app)["target"] == "Formula(expression='-abs(z)')", broken
+        assert url(app)["target.expression"] == "-abs(z)"
+    formula(app, "-z**2")
+    assert not app.error and told(app)["target"] == "Formula(expression='-z**2')"
+    assert any("z^{2}" in block.value for block in app.latex)
+
+
+def test_a_new_formula_leaves_a_fit():
+    app = opened(target="Formula", fitted="1")
+    assert told(app)["fitted"]
+    formula(app, "-z**2")
+    assert not told(app)["fitted"]
+
+
+@pytest.mark.parametrize("text", ["log(", "__import__('os')", "z**2", "9" * 600, "<b>z</b>"])
+def test_a_bad_formula_in_a_link_is_said_and_not_used(text):
+    app = opened(**{"target": "Formula", "target.expression": text})
+    assert told(app)["target"] == repr(Formula())
+    (sentence,) = told(app)["problems"]
+    assert sentence.startswith("The link's formula was not used.")
+    assert "target.expression" not in url(app)
+
+
+def test_undo_takes_the_typed_formula_and_its_fault_back():
+    app = opened(target="Formula")
+    formula(app, "-abs(z)")
+    formula(app, "log(")
+    sound(app.button(key="undo").click().run())
+    assert told(app)["target"] == repr(Formula())
+    assert app.text_input[0].value == Formula().expression
+    assert not app.error
+
+
+# ---- guess and reveal ----
+
+
+def test_a_guess_hides_every_number_until_it_is_revealed():
+    app = page(guess="1")
+    kl = decompose(Skewed(), Gaussian(), [2.0, math.log(1.4142)]).kl
+    best = summaries.best(Skewed(), Gaussian())[1]
+    texts = [e.value for kind in ("markdown", "latex", "caption", "code") for e in app.get(kind)]
+    assert not [text for text in texts if re.search(f"{kl:.3f}|{math.log(1.4142):.6f}", text)]
+    sound(app.button(key="reveal").click().run())
+    revealed = " ".join(m.value for m in app.markdown)
+    assert f"Your KL: **{kl:.3f}** nats" in revealed and f"The best: **{best:.3f}** nats" in revealed
+    assert f"**Close.** {kl - best:.3f} nats above the best." in revealed
+
+
+@pytest.mark.parametrize(
+    ("kl", "word"), [(0.3, "As good as it gets."), (0.33, "Close."), (0.4, "There is room")]
+)
+def test_the_games_words(kl, word):
+    def script(kl: float) -> None:
+        from lvmviz.ui import fit
+
+        fit.reveal(kl, 0.299)
+
+    app = AppTest.from_function(script, kwargs={"kl": kl}, default_timeout=30).run()
+    assert sound(app.button(key="reveal").click().run()).markdown[-1].value.startswith(f"**{word}")
+
+
+# ---- derivation ----
+
+
+@pytest.mark.parametrize(
+    ("target", "family"),
+    [(t, f) for t in (Skewed(), TwoModes(), Cauchy(), ConjugateGaussian(), Formula(), Spike(centre=30.0))
+     for f in (Gaussian(), StudentQ(), MixtureOf2(), SinhArcsinh())],
+    ids=repr,
+)  # fmt: skip
+def test_both_sides_of_every_line_agree(target, family):
+    start = fit.first_place(target)
+    phi = summaries.phi_at(family, [start, start._replace(sd=2 * start.sd)] if isinstance(family, MixtureOf2)
+                           else [start], [0.3] if isinstance(family, MixtureOf2) else ())  # fmt: skip
+    terms = summaries.terms(target, family, phi)
+    for line in lines(terms):
+        valued = [term.value for _, term in line.right]
+        if line.relation == "=":
+            assert line.gap is None
+            assert agrees(line) is (None if None in valued else True), line.reason
+        else:
+            assert line.gap is not None and line.left.value is not None and valued[0] is not None
+            assert line.left.value - valued[0] == pytest.approx(line.gap.value, rel=1e-9, abs=1e-9)
+            assert line.left.value >= valued[0] - 1e-9
+        latex(line, tokens(False), 3)
+
+
+def test_the_lines_can_be_written_where_the_kl_is_infinite():
+    terms = summaries.terms(LogGamma(), StudentQ(), summaries.phi_at(StudentQ(), [Place(0.0, 1.0)]))
+    assert terms.kl == math.inf
+    for line in lines(terms):
+        latex(line, tokens(False), 3)
+
+
+# ---- what the scenes claim ----
+
+
+def scenes() -> dict[str, Any]:
+    """The page's own cards."""
+    from lvmviz import ui
+
+    names: dict[str, Any] = {"__name__": "page"}
+    with pytest.MonkeyPatch.context() as patch, contextlib.redirect_stdout(io.StringIO()):
+        patch.setattr(ui, "page", lambda *_: None)
+        exec(compile(PAGE.read_text(), str(PAGE), "exec"), names)
+    return {card.name: card for card in names["SCENES"]}
+
+
+def fitted(target: Target, family: Line, place: Place, objective: Objective | None = None) -> Trace:
+    """As the page's Fit does it, at its defaults."""
+    ends = fit.range_of(target)
+    vi = VI(target=target, family=family, objective=objective or ReverseKL(), mean=place.mean, sd=place.sd,
+            spread=min(60.0, ends.high - ends.low))  # fmt: skip
+    return run(Job(vi, steps=80, seed=0))
+
+
+def test_scenes_open_and_their_right_answer_is_one_of_theirs():
+    cards = scenes()
+    assert len(cards) >= 5
+    for card in cards.values():
+        assert 0 <= card.right < len(card.answers)
+        app = page(**card.link)
+        assert not app.error and not app.warning
+        for name, text in card.link.items():
+            held = app.session_state[f"lvmviz.{name}"]
+            assert held == (float(text) if isinstance(held, float) else text), name
+
+
+def test_twice_the_sd_costs_more_than_half():
+    card = scenes()["width"]
+    place, best = summaries.best(Skewed(), Gaussian())
+    half, twice = (
+        decompose(Skewed(), Gaussian(), [place.mean, math.log(f * place.sd)]).kl for f in (0.5, 2.0)
+    )
+    assert card.answers[card.right] == "Twice" and twice > half > best
+    said = [float(n) for n in re.findall(r"sd to (\d\.\d+), then to (\d\.\d+)", card.reason)[0]]
+    assert said == pytest.approx([0.5 * place.sd, 2 * place.sd], abs=0.05)
+    assert float(card.link["mean"]) == pytest.approx(place.mean, abs=0.01)
+
+
+def test_from_far_the_sd_first_grows():
+    card = scenes()["far"]
+    path = summaries.paths(fitted(Skewed(), Gaussian(), Place(-4.0, 0.87)))[0]
+    assert card.answers[card.right] == "Grow" and path[1, 1] > path[0, 1]
+    assert path[:, 1].argmax() < len(path) - 1 and path[-1, 1] < path[:, 1].max()
+
+
+def test_a_gaussian_stays_on_the_small_mode():
+    card = scenes()["two-modes"]
+    trace = fitted(TwoModes(), Gaussian(), Place(-3.0, 0.8))
+    assert card.answers[card.right] == "No"
+    assert trace[-1].info.kl == pytest.approx(1.36, abs=0.005) and "1.36" in card.reason
+    assert (
+        summaries.best(TwoModes(), Gaussian())[1] == pytest.approx(0.28, abs=0.005) and ".28" in card.reason
+    )
+
+
+def test_the_forward_kl_covers_both_modes():
+    card = scenes()["forward"]
+    phi = summaries.best_fit(EqualModes(), Gaussian(), ForwardKL())
+    assert summaries.places(Gaussian(), phi) == pytest.approx([0.0, 2.62], abs=0.006)
+    assert "mean 0 and sd 2.62" in card.reason and card.answers[card.right] == "Across both"
+    mean, sd = summaries.paths(fitted(EqualModes(), Gaussian(), Place(-2.0, 1.0), ForwardKL()))[0, -1]
+    assert (mean, sd) == pytest.approx((0.0, 2.62), abs=0.1)  # where Fit gets in its 80 steps
+    assert abs(summaries.best(EqualModes(), Gaussian())[0].mean) > 2
+
+
+def test_no_gaussian_is_at_a_finite_forward_kl_from_a_cauchy():
+    card = scenes()["cauchy"]
+    assert card.answers[card.right] == "Infinite"
+    place = Place(float(card.link.get("mean", fit.first_place(Cauchy()).mean)),
+                  float(card.link.get("sd", fit.first_place(Cauchy()).sd)))  # fmt: skip
+    phi = summaries.phi_at(Gaussian(), [place])
+    assert forward_kl(Cauchy(), Gaussian(), phi) == math.inf
+    assert decompose(Cauchy(), Gaussian(), phi).kl < 0.5, '"KL(q‖p) is small", the card says of what it shows'
+
+
+def test_the_flow_beats_the_gaussian():
+    card = scenes()["flow"]
+    assert summaries.best(Skewed(), Gaussian())[1] == pytest.approx(0.022, abs=5e-4)
+    trace = fitted(Skewed(), SinhArcsinh(), fit.first_place(Skewed()))
+    assert card.answers[card.right] == "Yes" and trace[-1].info.kl < 0.5 * 0.022
