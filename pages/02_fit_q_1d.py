@@ -4,7 +4,7 @@ from typing import Any
 
 from lvmviz import VI, Job, ui
 from lvmviz.core import Knob
-from lvmviz.families import Family, Gaussian, SinhArcsinh
+from lvmviz.families import Family, Gaussian, LocationScale, SinhArcsinh
 from lvmviz.figures.theme import number
 from lvmviz.formula_targets import Formula
 from lvmviz.gradients import Estimator, Exact
@@ -87,9 +87,9 @@ SCENES = (
         question="A Cauchy posterior under a Gaussian q. How large is KL(p‖q)?",
         answers=("Small", "Infinite"),
         right=1,
-        reason="KL(q‖p) is small, but a Gaussian's log density falls like z², which a Cauchy cannot average. "
-        "A number from a box would be finite, and wrong.",
-        link=link(Cauchy()),
+        reason="KL(q‖p) is small, but a Gaussian's log density falls like z², which a Cauchy cannot "
+        "average. A number from a box would be finite, and wrong.",
+        link=link(Cauchy(), mean=0.0, sd=1.5),
     ),
     ui.Scene(
         name="flow",
@@ -141,7 +141,8 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
         starts=starts,
         mean=q.places[0].mean,
         sd=q.places[0].sd,
-        spread=min(60.0, start.high - start.low),
+        phi=() if isinstance(q.family, LocationScale) else tuple(q.phi.tolist()),
+        spread=start.high - start.low,
     )
     return Job(vi, steps=steps, seed=controls.value("seed", int, 0, SEED))
 
@@ -180,6 +181,8 @@ def _show(stage: ui.Stage, controls: ui.Controls, target: Target, q: fit.Q, trac
                 ui.ledger(entries, decimals=3, unit="", channel=PLAYER, what="the path on the left")
     if not hide:
         ui.derivation(lines(terms[index]), decimals=3)
+    if hide:
+        return  # code and exports would tell
     shared = ui.link()
     ui.dock(
         "fit-q",
@@ -242,11 +245,12 @@ def _numbers(target: Target, q: fit.Q, phi: Any, best: float) -> None:
 
 def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:
     """The lines that give the KL on screen."""
+    told = f"  # {number(kl, 3)} nats"
     if trace is not None:
-        return ui.script(trace.job, f"trace[{index}].info.kl  # {number(kl, 3)} nats")
+        return ui.script(trace.job, f"trace[{index}].info.kl{told}")
     return ui.calls(
         ["decompose"], {"target": target, "family": q.family},
-        f"decompose(target, family, {[round(x, 10) for x in q.phi.tolist()]}).kl  # {number(kl, 3)} nats",
+        f"decompose(target, family, {[round(x, 10) for x in q.phi.tolist()]}).kl{told}",
     )  # fmt: skip
 
 

@@ -81,15 +81,16 @@ class VI(Algorithm):
     optimizer: Optimizer = knob(Adam(), help="How q moves.")
     gradient: Estimator = knob(Exact(), help="Where the gradient comes from.")
     starts: int = knob(8, 1, 256, "How many q's climb at once.")
-    mean: float = knob(0.0, -30.0, 30.0, "Where q's centre begins.", label="Start at")
-    sd: float = knob(1.0, 0.005, 30.0, "How wide q begins.", label="Start width", scale="log")
-    spread: float = knob(8.0, 0.0, 60.0, "How far from it the other starts' means lie.", more=True)
+    mean: float = knob(0.0, -1e6, 1e6, "Where q's centre begins.", label="Start at")
+    sd: float = knob(1.0, 1e-4, 1e4, "How wide q begins.", label="Start width", scale="log")
+    phi: tuple[float, ...] = knob((), help="All of start 0's numbers, in place of mean and sd.", hidden=True)
+    spread: float = knob(8.0, 0.0, 1e6, "How far from it the other starts' means lie.", more=True)
     tolerance: float = knob(1e-6, 1e-12, 1e-1, "A gradient shorter than this counts as none.",
                             label="Stop below", scale="log", more=True)  # fmt: skip
 
     def init(self, key: Key) -> tuple[VIState, VIInfo]:
         self._refuse()
-        phi = self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts))
+        phi = self._first(self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts)))
         value, gradient = self._exact(phi)
         finite = _sound(value, gradient)
         if not bool(finite[0]):
@@ -127,6 +128,17 @@ class VI(Algorithm):
 
     def finished(self, state: VIState, info: VIInfo) -> bool:
         return info.settled + info.lost == self.starts
+
+    def _first(self, phi: Tensor) -> Tensor:
+        """The starts (B, P), the first of them at `self.phi` where that is given."""
+        if not self.phi:
+            return phi
+        if len(self.phi) != phi.shape[-1]:
+            raise ValueError(
+                f"phi has {len(self.phi)} numbers and {self.family.name()} {phi.shape[-1]}: "
+                f"give {', '.join(self.family.names)}"
+            )
+        return torch.cat([phi.new_tensor([self.phi]), phi[1:]])
 
     def _refuse(self) -> None:
         if self.target.dim != _on_line(self.family).dim:

@@ -116,8 +116,7 @@ def _draw_lines(
         film.figure.add_trace(
             go.Scatter(x=xs, y=ys, mode="lines", line=line, connectgaps=False, hoverinfo="skip")
         )
-    size = 5.5 if len(x) <= 100 else 3.5 if len(x) <= 250 else 0.1
-    dots = {"size": size, "color": [inks[who] for who in moved], "opacity": 1}
+    dots = {"size": 5.5, "color": [inks[who] for who in moved], "opacity": 1}
     told = "%{x:.1f}<br>ELBO/N %{y:.4f}<extra></extra>"
     film.figure.add_trace(
         go.Scatter(x=x.tolist(), y=elbo.tolist(), mode="markers", marker=dots, hovertemplate=told)

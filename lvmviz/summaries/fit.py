@@ -120,8 +120,8 @@ def _bell(family: Line, phis: Tensor, height: np.ndarray) -> Bell:
     if bool((standard == standard[:1]).all()):
         standard = standard[:1]  # only its place changes
     u = family.quantile(standard, _SHARES.double().expand(len(standard), -1))
-    far = u.new_tensor([-400.0, -60.0, -15.0]).expand(len(u), -1)
-    u = torch.cat([torch.minimum(far, u[:, :1]), u, torch.maximum(-far.flip(1), u[:, -1:])], 1)
+    wide = (u[:, -1:] - u[:, :1]) * u.new_tensor([[100.0, 10.0, 1.0]])  # tails that leave any picture
+    u = torch.cat([u[:, :1] - wide, u, u[:, -1:] + wide.flip(1)], 1)
     v = family.log_prob(standard, u[..., None]).exp()
     places = np.stack([phis[:, 0].numpy(), phis[:, 1].exp().numpy(), height], 1)
     same = len(standard) == 1
@@ -144,9 +144,12 @@ def numbers(target: Target, family: Line, phi: Tensor) -> Numbers:
 
 
 @functools.lru_cache(maxsize=64)
-def best(target: Target, family: Line) -> tuple[Place, float]:
-    """The best q of the family and its KL(q || p)."""
-    phi = best_fit(target, family)
+def best(target: Target, family: Line) -> tuple[Place | None, float]:
+    """The best q of the family and its KL(q || p): None and inf where every q's is infinite."""
+    try:
+        phi = best_fit(target, family)
+    except ValueError:
+        return None, math.inf
     return Place(*places(family, phi).tolist()), float(decompose(target, family, phi).kl)
 
 

@@ -77,12 +77,13 @@ def latex(line: Line, colours: Tokens, decimals: int) -> str:
 def agrees(line: Line) -> bool | None:
     """Whether both sides of a line have the same value; None where one has no value."""
     values = [term.value for _, term in line.right]
-    if line.left.value is None or any(value is None for value in values):
-        return None
+    known = [value for value in (line.left.value, *values) if value is not None and math.isfinite(value)]
+    if len(known) < 1 + len(values):
+        return None  # a term without a value, or an infinite one
     total = math.fsum(
         -term.value if sign == "-" else term.value for sign, term in line.right if term.value is not None
     )
-    return math.isclose(line.left.value, total, rel_tol=AGREE, abs_tol=AGREE)
+    return math.isclose(known[0], total, rel_tol=AGREE, abs_tol=AGREE)
 
 
 def _relation(line: Line, colours: Tokens) -> str:

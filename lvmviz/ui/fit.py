@@ -25,7 +25,8 @@ from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
 NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
 SECOND = Knob(help="Another q, dashed, to compare with.", label="Second q", more=True)
-_ANSWERS, _AUTOPLAY, _RANGE = "lvmviz.answers", "lvmviz.autoplay", "lvmviz.range"
+_ANSWERS, _AUTOPLAY = "lvmviz.answers", "lvmviz.autoplay"
+_RANGE, _POSTERIOR = "lvmviz.range", "lvmviz.posterior"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,15 +62,28 @@ class Range(NamedTuple):
 def sliders(controls: Controls, target: Target, family: Line) -> Q:
     """One pair of sliders for q, or for each component of a mixture."""
     st.session_state[_RANGE] = ends = range_of(target)
+    _put_on(target)
     count = 2 if isinstance(family, MixtureOf2) else 1
     of = ("q",) if count == 1 else ("part 1", "part 2")
     places = tuple(_place(controls, i, of[i], first_place(target, i, count), ends) for i in range(count))
     return Q(family, places, _extra(controls, family))
 
 
+def _put_on(target: Target) -> None:
+    """A q of another posterior says nothing of this one: its sliders begin anew, unless a link set them."""
+    was, now = st.session_state.get(_POSTERIOR), (state.generation(), target)
+    st.session_state[_POSTERIOR] = now
+    if was is not None and was[0] == now[0] and was[1] != target:
+        for name in ("mean", "sd", "mean2", "sd2", "second", "second.mean", "second.sd"):
+            st.session_state.pop(f"lvmviz.{name}", None)
+        leave()
+
+
 def range_of(target: Target) -> Range:
     """What a picture of the posterior shows, in round numbers."""
-    low, high = (float(f"{end:.3g}") for end in summaries.extent(target))
+    low, high = summaries.extent(target)
+    grain = 10.0 ** (math.floor(math.log10(high - low)) - 2)  # three digits of the width, wherever it lies
+    low, high = (round(round(end / grain) * grain, 12) for end in (low, high))
     return Range(low, high, float(f"{0.004 * (high - low):.1g}"), float(f"{0.5 * (high - low):.2g}"))
 
 
@@ -128,18 +142,25 @@ def _beside(place: Place, ends: Range) -> tuple[float, float]:
 # ---- the hand ----
 
 
-def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int]) -> Hand:
-    """Two handles for each component: its centre, and its width at one scale to the right."""
+def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int]) -> Hand | None:
+    """Two handles for each component: its centre, and its width at one scale to the right.
+
+    None for a q whose shape changes from frame to frame: no one curve is it.
+    """
+    if any(bell.u.ndim > 1 for bell in bells):
+        return None
     colour = tokens(frame.dark()).q_mark
     curves, handles = [], []
     for i, (bell, trace) in enumerate(zip(bells, traces, strict=True)):
-        u, v = (part if part.ndim == 1 else part[0] for part in (bell.u, bell.v))
+        u, v = bell.u, bell.v
         curves.append(Curve(trace, u.tolist(), v.tolist(), bell.places.tolist())._asdict())
         for at, moves, told in ((0.0, "loc", "Centre"), (1.0, "scale", "Width")):
             height = float(v[abs(u - at).argmin()])
             handles.append(Handle(i, (at, height), moves, f"{told} of q", colour)._asdict())
     ends: Range = st.session_state[_RANGE]
-    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), ends.least * summaries.unit(q.family))
+    unit = summaries.unit(q.family)
+    reach = ends.low, ends.high, ends.least * unit, ends.most * unit
+    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), reach)
 
 
 def dragged(family: Line) -> Callable[[], None]:
@@ -247,6 +268,8 @@ def own_formula(name: str) -> Mapping[str, Any]:
     key = f"lvmviz.{name}.typed"
     st.session_state.setdefault(key, good or Formula().expression)
     st.text_input("log p(x, z) =", key=key, max_chars=500, on_change=_typed, args=(name, key))
+    state.holds(f"{name}.typed", key, "")  # undo forgets what was typed, and its fault
+    state.holds(f"{name}.fault", f"{key}.fault", "")
     if fault := st.session_state.get(f"{key}.fault"):
         frame.failed(fault)
     try:

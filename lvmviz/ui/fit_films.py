@@ -77,7 +77,7 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hid
     means, sds, elbo = summaries.hills(target, family)
     place, kl = summaries.best(target, family)
     ways = None if trace is None else summaries.paths(trace)
-    path = np.array([[place.mean, place.sd]]) if ways is None else ways[0]
+    path = np.array([[means[0], sds[0]]]) if ways is None else ways[0]  # the ring is put on q by its mark
     return fit_landscape.landscape(
         means,
         sds,
@@ -85,7 +85,7 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hid
         path,
         log_evidence=summaries.evidence(target),
         others=None if ways is None else ways[1:],
-        best=None if hide else (place.mean, place.sd),
+        best=None if hide or place is None else (place.mean, place.sd),
         best_label=f"best, KL {number(kl, 3)}",
         dark=dark,
     )

@@ -40,7 +40,7 @@ class Hand(NamedTuple):
     curves: list[dict[str, Any]]
     handles: list[dict[str, Any]]
     answers: int  # the request this picture answers
-    least: float  # no scale is dragged below it
+    ends: tuple[float, float, float, float]  # the least and most of loc, and of scale
 
 
 class Mark(NamedTuple):

@@ -342,6 +342,8 @@ def test_tuples_hold_what_they_say(cls, name):
         assert_refused(cls, name, wrong)
     if typing.get_args(kind)[0] is str:
         items = [None, 3, 3.0, math.nan, True, ["ab"], np.array([1.0, 2.0]), {}]
+    elif typing.get_args(kind)[0] is float:
+        items = [None, "ab", (1.0,), [1.0], True, math.nan, np.array([1.0, 2.0]), {}]
     else:
         items = [
             None,
@@ -371,6 +373,9 @@ def test_arrays_and_lists_become_tuples(cls, name):
     if typing.get_args(kind)[0] is str:
         words = list(knobs(cls)[name].options[:2]) or ["a", "b"]
         spellings: list[Any] = [words, tuple(words), np.array(words), [np.str_(word) for word in words]]
+    elif typing.get_args(kind)[0] is float:
+        row = [0.5, -3.0]
+        spellings = [row, tuple(row), np.array(row), [np.float64(part) for part in row]]
     else:
         pairs = [[0.5, 1.0], [2.0, -3.0]]
         spellings = [pairs, tuple(map(tuple, pairs)), np.array(pairs), [np.array(pair) for pair in pairs]]

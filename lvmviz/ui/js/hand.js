@@ -75,11 +75,11 @@ export class Hand {
     this.answered = Math.max(this.answered, spec.answers);
     // Python has not seen the last move yet, or the hand has not let go
     const ours = this.curves && (this.sent > this.answered || this.moved || this.handles.some((h) => h.dragged));
-    const places = ours ? this.curves.map(({ loc, scale }) => ({ loc, scale })) : null;
+    const places = ours ? this.curves.map(({ loc, scale, height }) => ({ loc, scale, height })) : null;
     this.curves = spec.curves.map((curve, i) => ({ ...curve, ...places?.[i] }));
     this.ours = ours;
     this.follow();
-    this.least = spec.least;
+    this.ends = spec.ends; // as far as Python's sliders go
     while (this.handles.length < spec.handles.length) this.handles.push(new Handle(this, spec.handles[this.handles.length]));
     while (this.handles.length > spec.handles.length) this.handles.pop().node.remove();
     this.handles.forEach((handle, i) => (handle.spec = spec.handles[i]));
@@ -115,8 +115,9 @@ export class Hand {
   to({ curve, moves, at }, x, settled) {
     const c = this.curves[curve];
     this.ours = true;
-    if (moves === "loc") c.loc = x - c.scale * at[0];
-    else c.scale = Math.max(this.least, (x - c.loc) / at[0]);
+    const [low, high, least, most] = this.ends;
+    if (moves === "loc") c.loc = Math.min(Math.max(x - c.scale * at[0], low), high);
+    else c.scale = Math.min(Math.max((x - c.loc) / at[0], least), most);
     this.plot.draw();
     this.locate();
     this.moved = this.touched = true;
