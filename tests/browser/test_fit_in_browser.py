@@ -341,13 +341,14 @@ def test_a_flows_curve_is_its_density_on_each_step_of_a_fit(visitor) -> None:
     ends = fit.range_of(Skewed())
     vi = VI(family=SinhArcsinh(), mean=2.0, sd=1.4142, spread=ends.high - ends.low)
     phi = run(Job(vi, steps=80, seed=0))[60].state.phi[0]
-    x, y = page.evaluate("""() => {
-        const plot = document.querySelector("[data-name=picture]");
-        const { x, y } = plot.data[plot.parentElement.lvPlot.hand.curves[0].trace];
-        return [[...x], [...y]];
-    }""")
-    truth = summaries.density(SinhArcsinh(), phi, np.array(x))
-    assert y == pytest.approx(truth.tolist(), abs=0.003)
+    drawn = page.evaluate("""() => [...document.querySelector("[data-name=picture]").data]
+        .filter((trace) => trace.mode === "lines" && trace.x?.length > 100)
+        .map(({ x, y }) => [[...x], [...y]])""")
+    misses = [
+        np.abs(np.array(y) - summaries.density(SinhArcsinh(), phi, np.array(x))).max() for x, y in drawn
+    ]
+    assert min(misses) < 0.003, "no curve is q"
+    expect(page.locator(".lv-handle")).to_have_count(0)
 
 
 def test_the_hand_takes_q_off_the_optimizers_path(visitor) -> None:

@@ -309,7 +309,9 @@ def test_every_scene_opens_asks_and_answers(visit) -> None:
         answers = opened.get_by_test_id("stButtonGroup").get_by_role("radio")
         expect(answers).to_have_count(2)
         answers.last.click()
-        expect(opened.locator("strong").filter(has_text=re.compile(r"^(Yes\.|No: )"))).to_have_count(1)
+        expect(opened.locator("strong").filter(has_text=re.compile(r"^(Right\.|Not quite: )"))).to_have_count(
+            1
+        )
         quiet(page)
         no_fault_shown(page)
         expect(page.locator("[data-name=picture]")).to_be_visible()

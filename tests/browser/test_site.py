@@ -48,12 +48,14 @@ def test_page_fits_every_screen(page: PageFile, dark, visitor) -> None:
         assert main.evaluate("n => n.scrollWidth <= n.clientWidth"), (width, "the page scrolls sideways")
         if opened.locator(".st-key-stage").count() and width <= 1440:
             for part in FIRST_SCREEN:
+                if "player" in part and not opened.locator(part).count():
+                    continue  # nothing to play yet
                 box = opened.locator(part).bounding_box()
                 assert box is not None, part
                 assert box["x"] >= 0 and box["x"] + box["width"] <= width, (part, width)
                 assert box["y"] >= 0 and box["y"] + box["height"] <= height, (part, width, height)
     for plot in opened.locator(".lv-plot").all():
-        assert plot.locator("svg path").count() > 0, plot.get_attribute("data-name")
+        expect(plot.locator("svg path"), plot.get_attribute("data-name")).not_to_have_count(0)
 
 
 def test_every_page_is_in_the_menu(visitor) -> None:
