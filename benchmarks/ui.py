@@ -59,8 +59,11 @@ COUNT_MESSAGES = """() => {
   const send = WebSocket.prototype.send;
   WebSocket.prototype.send = function (...message) { window.lvSent += 1; return send.apply(this, message); };
 }"""
-SLIDER = """{ const s = document.querySelector('[data-testid=stSlider] [role=slider]'); s.focus();
-  s.dispatchEvent(new KeyboardEvent('keydown', { key: '%s', code: '%s', bubbles: true })); }"""
+ARM = """(measure) => {
+  window.lvTook = new Promise((done) => document.addEventListener('keydown', (event) => {
+    eval('(' + measure + ')')('0').then((took) => done(took));
+  }, { once: true, capture: true }));
+}"""
 
 
 @contextlib.contextmanager
@@ -109,9 +112,11 @@ def spread(times: list[float]) -> dict[str, float]:
 def slider(page: Page, measure: str, count: int = 30) -> list[float]:
     """K up and down by the keyboard, ms from the key to the picture."""
     times = []
+    page.locator("[data-testid=stSlider]").first.locator("[role=slider], input").first.focus()
     for i in range(count):
-        key = "ArrowRight" if i % 2 == 0 else "ArrowLeft"
-        times.append(page.evaluate(measure, SLIDER % (key, key)))
+        page.evaluate(ARM, measure)
+        page.keyboard.press("ArrowRight" if i % 2 == 0 else "ArrowLeft")
+        times.append(page.evaluate("window.lvTook"))
         page.wait_for_timeout(150)
         ready(page)
     return times[2:]  # the first two compute their traces
