@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import json
 import math
 import numbers
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
 import numpy as np
@@ -102,10 +104,11 @@ def knobs(cls: type[Choice]) -> dict[str, Knob]:
     return {f.name: f.metadata.get("knob", Knob()) for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
 
 
-def field_types(cls: type[Choice]) -> dict[str, Any]:
+@functools.cache
+def field_types(cls: type[Choice]) -> Mapping[str, Any]:
     """The fields' types, resolved."""
     hints = typing.get_type_hints(cls)
-    return {f.name: hints[f.name] for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    return MappingProxyType({f.name: hints[f.name] for f in dataclasses.fields(cls)})  # type: ignore[arg-type]
 
 
 def first_sentence(cls: type) -> str:

@@ -1,6 +1,6 @@
 """Start: which quantity is intractable and which page deals with it, and scenes that open with one click."""
 
-from lvmviz import EM, Blobs, Floor, Iris, ui
+from lvmviz import EM, Iris, ui
 from lvmviz.figures.map import Node, intractable_map
 from lvmviz.ui import site
 
@@ -25,19 +25,16 @@ PLAN = (
 
 DOORS = (
     ui.Door(
+        "Slide q onto a posterior",
+        "Take q with the mouse and push it: ELBO, KL and evidence trade against each other, exactly.",
+        "fit_q_1d",
+        {},
+    ),
+    ui.Door(
         "Watch EM converge",
         "150 irises, three Gaussians. Press E, then M, and see which of the two moves.",
         "mixtures",
         ui.link_of(EM(data=Iris())) | {"seed": "31"},
-    ),
-    ui.Door(
-        "Break it on purpose",
-        "20 points, five components, no regularizer: a likelihood without a maximum.",
-        "mixtures",
-        ui.link_of(
-            EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))
-        )
-        | {"seed": "3", "scene": "collapse"},
     ),
     ui.Door(
         "Your own table",
