@@ -1,7 +1,7 @@
 """Mixtures: EM on a Gaussian mixture, half-step by half-step, with everything that moves on one screen."""
 
 from lvmviz import EM, Decomposition, Job, ui
-from lvmviz.algorithms.em import EMInfo
+from lvmviz.algorithms.em import EMInfo, TooFewPoints
 from lvmviz.core import Knob
 from lvmviz.datasets import Blobs, CrossedEllipses, Iris, Moons, Stored, ThreeInARow
 from lvmviz.figures.theme import number, tokens
@@ -133,6 +133,8 @@ def _trace(controls: ui.Controls) -> Trace | None:
         return ui.keep(ui.live(job))
     except (ValueError, LookupError, OSError) as fault:
         ui.failed(str(fault))
+        if isinstance(fault, TooFewPoints):
+            ui.remedy(f"Use {fault.most} components", "components", fault.most)
         return ui.kept()
 
 

@@ -24,6 +24,18 @@ from lvmviz.mixtures import (
 from lvmviz.regularizers import Floor, Regularizer
 from lvmviz.starts import RandomPoints, Start
 
+
+class TooFewPoints(ValueError):
+    """More components than points; `most` is how many could start."""
+
+    def __init__(self, points: int, components: int) -> None:
+        self.most = points
+        super().__init__(
+            f"{points} points cannot start {components} components: "
+            f"use at most {points} components, or more points."
+        )
+
+
 FARTHEST = 1e12  # nats a point; beyond it nothing but rounding is left of a likelihood
 
 
@@ -79,10 +91,7 @@ class EM(Algorithm):
         points = self._points()
         count = self.components
         if len(points) < count:
-            raise ValueError(
-                f"{len(points)} points cannot start {count} components: "
-                f"use at most {len(points)} components, or more points"
-            )
+            raise TooFewPoints(len(points), count)
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
         self.regularizer.refuse(spread)
         spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)

@@ -2,7 +2,7 @@
 
 from lvmviz.ui.code import calls, script
 from lvmviz.ui.components import components
-from lvmviz.ui.controls import Controls, link_of, switch
+from lvmviz.ui.controls import Controls, link_of, remedy, switch
 from lvmviz.ui.derivation import Line, Term, derivation
 from lvmviz.ui.dock import dock
 from lvmviz.ui.doors import Door, computer, doors, open_picked
@@ -35,6 +35,6 @@ __all__ = [
     "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "afresh",
     "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors",
     "empty", "failed", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
-    "nothing", "open_picked", "opened", "page", "plain", "player", "plot", "projector", "ring", "scale",
-    "scenes", "script", "stage", "switch", "table", "thermometer",
+    "nothing", "open_picked", "opened", "page", "plain", "player", "plot", "projector", "remedy", "ring",
+    "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
 ]  # fmt: skip

@@ -133,6 +133,15 @@ def switch(name: str, label: str, options: Mapping[str, str], default: str) -> s
     return chosen
 
 
+def remedy(label: str, name: str, value: Any) -> None:
+    """A button below an error that sets a control to what mends it."""
+    st.button(label, key=f"remedy_{name}", on_click=_set, args=(f"lvmviz.{name}", value))
+
+
+def _set(key: str, value: Any) -> None:
+    st.session_state[key] = value
+
+
 def _from_link(name: str, default: Any, parse: Callable[[str], Any]) -> Any:
     text = state.linked(name)
     if text is None:

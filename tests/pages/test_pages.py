@@ -86,3 +86,18 @@ NAMES = st.sampled_from(
 )
 def test_no_link_breaks_a_page(page: PageFile, link: dict[str, str]) -> None:
     sound(opened(page, **link))
+
+
+def test_too_few_points_keep_the_last_picture_and_offer_the_remedy() -> None:
+    (page,) = [page for page in PAGES if page.url == "mixtures"]
+    app = sound(opened(page, **{"data": "Blobs", "data.points": "30"}))
+    pictures = len(app.get("bidi_component"))
+    assert pictures > 3
+    (points,) = [slider for slider in app.slider if slider.key == "lvmviz.data.points"]
+    sound(points.set_value(2).run())
+    assert "2 points cannot start 3 components" in app.error[0].value.replace("\\", "")
+    assert len(app.get("bidi_component")) == pictures, "the last good picture stays"
+    (remedy,) = [button for button in app.button if button.key == "remedy_components"]
+    sound(remedy.click().run())
+    assert not app.error
+    assert [slider.value for slider in app.slider if slider.key == "lvmviz.components"] == [2]
