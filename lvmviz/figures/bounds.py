@@ -9,6 +9,7 @@ import plotly.graph_objects as go
 
 from lvmviz.figures import theme
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill, number
 
 HEIGHT = 146
@@ -50,10 +51,10 @@ def bound_chart(
     steady = np.tile(grid, (len(at), 1))
     dashed = {"color": colours.posterior, "width": 1.5, "dash": "5px,4px"}
     solid = {"color": colours.posterior, "width": 2.5}
-    _moving(film, go.Scatter(mode="lines", line=solid), steady, np.maximum(curve, deep))
-    _moving(film, go.Scatter(mode="lines", line=dashed), steady, np.maximum(bound, deep))
+    moving(film, go.Scatter(mode="lines", line=solid), steady, np.maximum(curve, deep))
+    moving(film, go.Scatter(mode="lines", line=dashed), steady, np.maximum(bound, deep))
     _draw_gap_here(film, grid, at, curve_at, bound_at, size[:, 0] / _ROOM, colours)
-    _moving(film, go.Scatter(mode="markers", marker=_ring(colours)), at[:, None], bound_at[:, None])
+    moving(film, go.Scatter(mode="markers", marker=ring(colours)), at[:, None], bound_at[:, None])
     _name_curves(film, colours)
     _name_gap(film, grid, at, curve_at, bound_at, decimals, colours)
     return film
@@ -100,7 +101,7 @@ def _draw_gap_here(
     trace = go.Scatter(
         mode="lines", line={"width": 1, "color": colours.gap}, fill="toself", fillpattern=pattern
     )
-    _moving(film, trace, x, np.stack([low, upper, upper, low, low], 1))
+    moving(film, trace, x, np.stack([low, upper, upper, low, low], 1))
 
 
 def _name_gap(
@@ -133,7 +134,7 @@ def _name_gap(
         "xanchor": ["right" if last else "left" for last in late],
         "xshift": [-10 if last else 10 for last in late],
     }
-    _annotate(film, note, moves)
+    annotate(film, note, moves)
 
 
 def _name_curves(film: Film, colours: Tokens) -> None:
@@ -143,24 +144,3 @@ def _name_curves(film: Film, colours: Tokens) -> None:
     for text, x, anchor in words:
         place = {"xref": "paper", "yref": "paper", "x": x, "y": 1.0, "xanchor": anchor, "yanchor": "top"}
         film.figure.add_annotation(text=text, font=ink, showarrow=False, borderpad=1, **place)
-
-
-def _ring(colours: Tokens) -> dict[str, Any]:
-    return {"size": 10, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": colours.text}}
-
-
-def _moving(film: Film, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
-    """Add a trace of which both coordinates (T, n) change, or only one."""
-    film.figure.add_trace(trace.update(x=x[0].tolist(), y=y[0].tolist(), hoverinfo="skip"))
-    for key, rows in (("x", x), ("y", y)):
-        if not (rows == rows[0]).all():
-            film.numbers(len(tuple(film.figure.data)) - 1, key, rows)
-
-
-def _annotate(film: Film, note: dict[str, Any], moves: dict[str, list[Any]]) -> None:
-    """Add words of which some properties change."""
-    first = {key.replace(".", "_"): values[0] for key, values in moves.items()}
-    film.figure.add_annotation(**note, **first)
-    index = len(tuple(film.figure.layout.annotations)) - 1
-    for key, values in moves.items():
-        film.values(None, f"annotations[{index}].{key}", values)

@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lvmviz.figures import theme
-from lvmviz.figures.bounds import _moving
 from lvmviz.figures.film import Film
 from lvmviz.figures.fit_words import Panel, name_cut, name_posterior, name_q, name_second, name_strip
+from lvmviz.figures.marks import moving
 from lvmviz.figures.theme import Tokens, fill
 
 HEIGHT = 338
@@ -142,10 +142,10 @@ def _draw_posterior(
 ) -> None:
     solid = {"color": colours.posterior, "width": 2.5, "simplify": False}
     truth = go.Scatter(mode="lines", line=solid, fill="tozeroy", fillcolor=fill(colours.posterior, 0.13))
-    _moving(film, truth, z[None], posterior[None])
+    moving(film, truth, z[None], posterior[None])
     if second is not None:
         dashed = {"color": colours.q_mark, "width": 1.5, "dash": "5px,4px", "simplify": False}
-        _moving(film, go.Scatter(mode="lines", line=dashed), z[None], _finite(second)[None])
+        moving(film, go.Scatter(mode="lines", line=dashed), z[None], _finite(second)[None])
 
 
 def _draw_q(film: Film, z: np.ndarray, q: np.ndarray, bells: Sequence[Bell], colours: Tokens) -> list[int]:
@@ -154,9 +154,9 @@ def _draw_q(film: Film, z: np.ndarray, q: np.ndarray, bells: Sequence[Bell], col
     first = len(tuple(film.figure.data))
     for bell in bells:
         line = thick if len(bells) == 1 else thin
-        _moving(film, go.Scatter(mode="lines", line=line), *_curves(bell))
+        moving(film, go.Scatter(mode="lines", line=line), *_curves(bell))
     if len(bells) != 1:
-        _moving(film, go.Scatter(mode="lines", line=thick), np.tile(z, (len(q), 1)), q)
+        moving(film, go.Scatter(mode="lines", line=thick), np.tile(z, (len(q), 1)), q)
     return list(range(first, first + len(bells)))
 
 
@@ -182,4 +182,4 @@ def _draw_strip(
     line = {"color": colours.text, "width": 1.25, "simplify": False}
     trace = go.Scatter(mode="lines", line=line, fill="tozeroy", fillgradient=shade, yaxis="y2")
     kept = np.clip(integrand, 1000 * low, 1000 * high)  # what is far off need not be sent exactly
-    _moving(film, trace, np.tile(z, (len(kept), 1)), kept)
+    moving(film, trace, np.tile(z, (len(kept), 1)), kept)

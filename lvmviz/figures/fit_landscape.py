@@ -8,8 +8,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lvmviz.figures import theme
-from lvmviz.figures.bounds import _annotate, _moving
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import annotate, moving
 from lvmviz.figures.theme import Tokens, fill, number
 
 HEIGHT = 186
@@ -112,7 +112,7 @@ def _draw_way(film: Film, way: np.ndarray, colours: Tokens) -> None:
     line = {"width": 1, "color": fill(colours.q_mark, 0.6)}
     marker = {"size": sizes, "color": colours.q_mark, "opacity": 1, "line": {"width": 1, "color": colours.bg}}
     trace = go.Scatter(mode="lines+markers", line=line, marker=marker)
-    _moving(film, trace, way[None, :, 0], way[None, :, 1])
+    moving(film, trace, way[None, :, 0], way[None, :, 1])
 
 
 def _draw_path(
@@ -123,9 +123,9 @@ def _draw_path(
     line = {"width": 2, "color": colours.q_mark}
     dots = {"size": 4 if len(path) <= 100 else 0.1, "color": colours.q_mark, "opacity": 1}
     trace = go.Scatter(mode="lines+markers", line=line, marker=dots)
-    _moving(film, trace, path[None, :, 0], path[None, :, 1])
+    moving(film, trace, path[None, :, 0], path[None, :, 1])
     ring = {"size": 9, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": colours.q_mark}}
-    _moving(film, go.Scatter(mode="markers", marker=ring), path[None, :1, 0], path[None, :1, 1])
+    moving(film, go.Scatter(mode="markers", marker=ring), path[None, :1, 0], path[None, :1, 1])
     x, y = float(path[0, 0]), float(np.log10(path[0, 1]))
     if not (across[0] <= x <= across[1] and upright[0] <= y <= upright[1]):
         return
@@ -141,7 +141,7 @@ def _draw_best(film: Film, best: tuple[float, float] | None, label: str, colours
     if best is None:
         return
     cross = {"symbol": "x-thin", "size": 11, "opacity": 1, "line": {"width": 2, "color": colours.text}}
-    _moving(film, go.Scatter(mode="markers", marker=cross), *(np.array([[value]]) for value in best))
+    moving(film, go.Scatter(mode="markers", marker=cross), *(np.array([[value]]) for value in best))
     place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
     film.figure.add_annotation(
         text=f"× {label}", showarrow=False, xshift=-6, yshift=-4, font={"size": 11}, **place
@@ -156,7 +156,7 @@ def _draw_here(
     inside = _within(x, across[0], across[1]), 10.0 ** _within(y, float(upright[0]), float(upright[1]))
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
     trace = go.Scatter(mode="markers", marker=ring, cliponaxis=False)
-    _moving(film, trace, inside[0][:, None], inside[1][:, None])
+    moving(film, trace, inside[0][:, None], inside[1][:, None])
     words = [_off(mean, sd, (across, upright)) for mean, sd in path.tolist()]
     if not any(words):
         return
@@ -170,7 +170,7 @@ def _draw_here(
         "xanchor": ["right" if last else "left" for last in late],
     }
     font = {"size": 11, "color": colours.q_text}
-    _annotate(film, {"showarrow": False, "bgcolor": colours.bg, "borderpad": 1, "font": font}, moves)
+    annotate(film, {"showarrow": False, "bgcolor": colours.bg, "borderpad": 1, "font": font}, moves)
 
 
 def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:

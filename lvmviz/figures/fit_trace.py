@@ -6,8 +6,8 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lvmviz.figures import theme
-from lvmviz.figures.bounds import _annotate, _moving, _ring
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill, number
 
 HEIGHT = 186
@@ -88,16 +88,14 @@ def _draw_rise(
         _area(film, x, level + half, level - half, fill(colours.posterior, 0.2))
     right = max(float(x[-1]), 1.0)
     blue = {"color": colours.posterior, "width": 2}
-    _moving(
-        film, go.Scatter(mode="lines", line=blue), np.array([[0.0, right]]), np.full((1, 2), log_evidence)
-    )
+    moving(film, go.Scatter(mode="lines", line=blue), np.array([[0.0, right]]), np.full((1, 2), log_evidence))
     _line(film, elbo, 2.5, colours.posterior)
 
 
 def _area(film: Film, x: np.ndarray, upper: np.ndarray, lower: np.ndarray, colour: str) -> None:
     around = np.concatenate([x, x[::-1]])[None], np.concatenate([upper, lower[::-1]])[None]
     area = go.Scatter(mode="lines", line={"width": 0}, fill="toself", fillcolor=colour)
-    _moving(film, area, *around)
+    moving(film, area, *around)
 
 
 def _line(film: Film, y: np.ndarray, width: float, colour: str) -> None:
@@ -113,9 +111,9 @@ def _draw_now(film: Film, y: np.ndarray, span: tuple[float, float], colours: Tok
     """The dotted line and the ring at the step that is shown."""
     x = np.arange(len(y), dtype=float)
     dotted = {"width": 1.25, "color": colours.muted, "dash": "3px,3px"}
-    _moving(film, go.Scatter(mode="lines", line=dotted), np.stack([x, x], 1), np.tile(span, (len(x), 1)))
-    marks = go.Scatter(mode="markers", marker=_ring(colours), cliponaxis=False)
-    _moving(film, marks, x[:, None], y[:, None])
+    moving(film, go.Scatter(mode="lines", line=dotted), np.stack([x, x], 1), np.tile(span, (len(x), 1)))
+    marks = go.Scatter(mode="markers", marker=ring(colours), cliponaxis=False)
+    moving(film, marks, x[:, None], y[:, None])
 
 
 def _name_evidence(
@@ -158,4 +156,4 @@ def _name_elbo(film: Film, texts: list[str], heights: np.ndarray, room: float, c
     under = float(heights[int(0.22 * len(heights)) :].min()) - 16.0
     place = {"xref": "x domain", "x": 0.6, "xanchor": "center", "yref": "y domain", "yanchor": "middle"}
     box = {"showarrow": False, "bgcolor": colours.bg, "borderpad": 1, "font": {"color": colours.posterior}}
-    _annotate(film, {**place, **box, "y": float(np.clip(under / room, 0.1, 0.5))}, {"text": texts})
+    annotate(film, {**place, **box, "y": float(np.clip(under / room, 0.1, 0.5))}, {"text": texts})

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lvmviz.figures.bounds import _annotate
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import annotate
 from lvmviz.figures.theme import Tokens, fill, number
 
 _ROWS = 16.0  # px, a line of words
@@ -205,7 +205,7 @@ def name_q(
         spot = _best(panel, _around(panel, sides, top, lines, truth), taken)
         for key, value in {"text": _small(lines, colours), **spot.how}.items():
             moves[key].append(value)
-    _annotate(film, {"font": {"color": colours.q_text}, **boxed(colours)}, moves)
+    annotate(film, {"font": {"color": colours.q_text}, **boxed(colours)}, moves)
 
 
 # ---- the strip ----
@@ -219,7 +219,7 @@ def name_strip(
     small = {"size": 11, "color": colours.muted}
     area = "q log(q/p), area = KL"
     words = [area if guess else f"{area} = {number(size, decimals)}" for size in kl]
-    _annotate(film, {**place, "x": 0, "xanchor": "left", "xshift": 4, "font": small}, {"text": words})
+    annotate(film, {**place, "x": 0, "xanchor": "left", "xshift": 4, "font": small}, {"text": words})
     signs = f'<span style="color:{colours.gap}">+ q above p</span>\u2003− q below p'
     film.figure.add_annotation(text=signs, x=1, xanchor="right", font=small, **place)
 
@@ -241,4 +241,4 @@ def name_cut(
         "xshift": [-8 if last else 8 for last in late],
     }
     note = {**boxed(colours), "yref": "y2", "y": 0.6 * level, "font": {"size": 11, "color": colours.gap}}
-    _annotate(film, note, moves)
+    annotate(film, note, moves)

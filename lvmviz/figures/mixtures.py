@@ -299,7 +299,7 @@ def _draw_cut_peaks(film: Film, bells: np.ndarray, top: float, colours: Tokens) 
 
 def _add(film: Film, trace: go.Scatter) -> int:
     film.figure.add_trace(trace)
-    return len(tuple(film.figure.data)) - 1
+    return film.last()
 
 
 def _affine(film: Film, trace: go.Scatter, maps: np.ndarray, curve: tuple[np.ndarray, np.ndarray]) -> int:

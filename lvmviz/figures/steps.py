@@ -10,8 +10,9 @@ import numpy as np
 import plotly.graph_objects as go
 
 from lvmviz.figures import theme
-from lvmviz.figures.bounds import _MARGIN, HEIGHT, _annotate, _axes, _moving, _ring
+from lvmviz.figures.bounds import _MARGIN, HEIGHT, _axes
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill
 
 WINDOW = 12.0  # iterations in view: more would hide the gaps that E closes and M opens
@@ -147,7 +148,7 @@ def _direct(
     ends = np.array([min(view[1], float(x[-1])) for view in views])
     place = {"xanchor": "right", "yanchor": "bottom" if above else "top", "yshift": 2 if above else -3}
     moves = {"x": ends.tolist(), "y": np.interp(ends, x, y).tolist()}
-    _annotate(film, {"text": word, "font": {"color": colours.posterior}, "showarrow": False, **place}, moves)
+    annotate(film, {"text": word, "font": {"color": colours.posterior}, "showarrow": False, **place}, moves)
 
 
 def _draw_now(
@@ -156,8 +157,8 @@ def _draw_now(
     """The dotted line, the ring and the words that say which step is shown."""
     line = {"width": 1.25, "color": colours.muted, "dash": "3px,3px"}
     spans = np.array([view[2:] for view in views])
-    _moving(film, go.Scatter(mode="lines", line=line), np.stack([x, x], 1), spans)
-    _moving(film, go.Scatter(mode="markers", marker=_ring(colours), cliponaxis=False), x[:, None], y[:, None])
+    moving(film, go.Scatter(mode="lines", line=line), np.stack([x, x], 1), spans)
+    moving(film, go.Scatter(mode="markers", marker=ring(colours), cliponaxis=False), x[:, None], y[:, None])
     left, right = np.array([view[:2] for view in views]).T
     share = (x - left) / (right - left)
     early, late = share < 0.5, share > 0.7  # the line rises: there is room above it at first, below it later
@@ -170,4 +171,4 @@ def _draw_now(
         "xanchor": ["right" if last else "left" for last in late],
         "xshift": [-8 if last else 8 for last in late],
     }
-    _annotate(film, note, moves)
+    annotate(film, note, moves)

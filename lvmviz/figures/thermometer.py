@@ -94,7 +94,7 @@ class _Stage(NamedTuple):
     def moving(self, trace: go.Scatter, y: np.ndarray) -> int:
         """Add a trace whose heights (T, n) change from frame to frame; its number."""
         self.film.figure.add_trace(trace.update(y=np.round(y[0], 3).tolist(), hoverinfo="skip"))
-        index = len(tuple(self.film.figure.data)) - 1
+        index = self.film.last()
         self.film.numbers(index, "y", y)
         return index
 

@@ -1,0 +1,33 @@
+"""Marks that several films share: the ring at the current frame, a moving trace, moving words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+
+from lvmviz.figures.film import Film
+from lvmviz.figures.theme import Tokens
+
+
+def ring(colours: Tokens) -> dict[str, Any]:
+    """The marker of the place that the current frame shows."""
+    return {"size": 10, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": colours.text}}
+
+
+def moving(film: Film, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
+    """Add a trace of which both coordinates (T, n) change, or only one."""
+    film.figure.add_trace(trace.update(x=x[0].tolist(), y=y[0].tolist(), hoverinfo="skip"))
+    for key, rows in (("x", x), ("y", y)):
+        if not (rows == rows[0]).all():
+            film.numbers(film.last(), key, rows)
+
+
+def annotate(film: Film, note: dict[str, Any], moves: dict[str, list[Any]]) -> None:
+    """Add words of which some properties change."""
+    first = {key.replace(".", "_"): values[0] for key, values in moves.items()}
+    film.figure.add_annotation(**note, **first)
+    index = len(tuple(film.figure.layout.annotations)) - 1
+    for key, values in moves.items():
+        film.values(None, f"annotations[{index}].{key}", values)
