@@ -159,7 +159,7 @@ def test_at_least_is_the_next_one_two_or_five(size):
 @BOTH
 def test_a_figure_brings_a_small_template_of_its_own(dark):
     made = theme.figure(theme.tokens(dark), height=146)
-    assert len(made.to_json()) < 2000
+    assert len(made.checked().to_json()) < 2000
     style = made.layout.template.layout
     assert style.paper_bgcolor == style.plot_bgcolor == "rgba(0,0,0,0)"
     assert style.dragmode is False and style.showlegend is False
@@ -167,4 +167,4 @@ def test_a_figure_brings_a_small_template_of_its_own(dark):
         assert axis.fixedrange and axis.ticklen == 4 and axis.tickfont.size == 11 and axis.title.standoff == 6
         assert not axis.showgrid and not axis.zeroline
     assert made.layout.margin.to_plotly_json() == {"l": 44, "r": 12, "t": 8, "b": 34}
-    assert isinstance(made, go.Figure) and made.layout.height == 146
+    assert isinstance(made.checked(), go.Figure) and made.layout.height == 146

@@ -705,7 +705,7 @@ def test_the_components_table_is_what_numpy_says(traces, job):
 
 
 def payload(made: Any) -> dict[str, Any]:
-    data = plot._payload.__wrapped__("test", 1.0, lambda: made)
+    data = json.loads(plot._payload.__wrapped__("test", 1.0, lambda: made))
     json.dumps(data, allow_nan=False)  # a browser reads no NaN and no Infinity
     for move in data["film"]["moves"] if "film" in data else data["moves"]:
         for key, kind in (("f32", "<f4"), ("affine", "<f4")):

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lvmviz.figures import theme
+from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill, number
@@ -51,10 +51,10 @@ def bound_chart(
     steady = np.tile(grid, (len(at), 1))
     dashed = {"color": colours.posterior, "width": 1.5, "dash": "5px,4px"}
     solid = {"color": colours.posterior, "width": 2.5}
-    moving(film, go.Scatter(mode="lines", line=solid), steady, np.maximum(curve, deep))
-    moving(film, go.Scatter(mode="lines", line=dashed), steady, np.maximum(bound, deep))
+    moving(film, scatter(mode="lines", line=solid), steady, np.maximum(curve, deep))
+    moving(film, scatter(mode="lines", line=dashed), steady, np.maximum(bound, deep))
     _draw_gap_here(film, grid, at, curve_at, bound_at, size[:, 0] / _ROOM, colours)
-    moving(film, go.Scatter(mode="markers", marker=ring(colours)), at[:, None], bound_at[:, None])
+    moving(film, scatter(mode="markers", marker=ring(colours)), at[:, None], bound_at[:, None])
     _name_curves(film, colours)
     _name_gap(film, grid, at, curve_at, bound_at, decimals, colours)
     return film
@@ -98,9 +98,7 @@ def _draw_gap_here(
     x = np.stack([at - half, at - half, at + half, at + half, at - half], 1)
     low = np.where(upper - lower > 1e-9, np.minimum(lower, upper - 2 * pixel), upper)
     pattern = {**theme.HATCH, "fgcolor": colours.gap, "bgcolor": fill(colours.gap, 0.2), "fgopacity": 1}
-    trace = go.Scatter(
-        mode="lines", line={"width": 1, "color": colours.gap}, fill="toself", fillpattern=pattern
-    )
+    trace = scatter(mode="lines", line={"width": 1, "color": colours.gap}, fill="toself", fillpattern=pattern)
     moving(film, trace, x, np.stack([low, upper, upper, low, low], 1))
 
 

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import base64
 import copy
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
+
+from lvmviz.figures.drawing import Drawing
 
 Move = dict[str, Any]
 
@@ -23,7 +26,7 @@ class Film:
     or "annotations[0].text".
     """
 
-    def __init__(self, figure: go.Figure, count: int) -> None:
+    def __init__(self, figure: Drawing, count: int) -> None:
         self.figure = figure
         self.count = count
         self.moves: list[Move] = []
@@ -45,13 +48,12 @@ class Film:
         curve = {"u": np.round(u, 6).tolist(), "v": np.round(v, 6).tolist()}
         self._add({"trace": trace, "keys": ["x", "y"], "affine": rows, "n": 6, **curve}, rows)
 
-    def shares(self, trace: int, key: str, rows: np.ndarray) -> None:
-        """For every frame and point the two largest of its shares q (T, n, K), told as words on hover."""
-        order = np.argsort(-rows, axis=-1, kind="stable")[..., :2]
-        share = np.round(np.take_along_axis(rows, order, -1) * 65535)
-        move = {"trace": trace, "keys": [key], "which": order, "share": share, "n": rows.shape[1]}
-        move["most"] = order.shape[-1]
-        self._add(move, order, share)
+    def shares(self, trace: int, key: str, rows: Sequence[np.ndarray]) -> None:
+        """For every frame and point the two largest of its shares q, T times (n, K), told as words on hover."""
+        which, share = (np.stack(part) for part in zip(*map(_largest, rows), strict=True))
+        move = {"trace": trace, "keys": [key], "which": which, "share": share, "n": which.shape[1]}
+        move["most"] = which.shape[-1]
+        self._add(move, which, share)
 
     def _add(self, move: Move, *arrays: np.ndarray | list[Any]) -> None:
         """Keep each row once where neighbouring frames are the same, as an M-step leaves q alone."""
@@ -65,7 +67,7 @@ class Film:
 
     def last(self) -> int:
         """The index of the trace on top."""
-        return len(tuple(self.figure.data)) - 1
+        return self.figure.last()
 
     def data(self) -> dict[str, Any]:
         """What the browser gets, as plain JSON."""
@@ -77,11 +79,18 @@ class Film:
         for move in self.moves:
             target = made["layout"] if move["trace"] is None else made["data"][move["trace"]]
             for key, value in zip(move["keys"], _row(move, frame), strict=True):
-                _put(target, key, value)
+                put(target, key, value)
         return go.Figure(made)
 
 
 _KINDS = {"f64": "<f8", "affine": "<f8", "rgb": "u1", "which": "u1", "share": "<u2"}
+
+
+def _largest(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Which are the two largest shares of every row (n, K), and these in parts of 65535."""
+    order = np.argsort(-shares, axis=-1, kind="stable")[..., :2]
+    share = np.round(np.take_along_axis(shares, order, -1) * 65535)
+    return order.astype("u1"), share.astype("<u2")
 
 
 def _differ(rows: np.ndarray | list[Any], t: int) -> bool:
@@ -128,7 +137,8 @@ def _told(which: list[int], share: list[int]) -> str:
     return "".join(f"<br>q({k}) = {q:.2f}" for k, q in pairs if q >= 0.005)
 
 
-def _put(target: Any, key: str, value: Any) -> None:
+def put(target: Any, key: str, value: Any) -> None:
+    """Set what a dotted path such as "annotations[0].text" names."""
     *path, last = [part for part in key.replace("]", "").replace("[", ".").split(".") if part]
     for part in path:
         target = target[int(part)] if isinstance(target, (list, tuple)) else target.setdefault(part, {})

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lvmviz.figures import theme
+from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.fit_words import Panel, name_cut, name_posterior, name_q, name_second, name_strip
 from lvmviz.figures.marks import moving
@@ -60,7 +60,7 @@ def picture(
     panel = Panel(float(z[0]), float(z[-1]), _HEADROOM * peak, _NARROW, room)
     levels = _levels(integrand, 0.05 * peak)
     made = theme.figure(colours, height=height, margin=MARGIN, uirevision="fit")
-    made.update_layout(_axes(panel, levels, x_name, hide_numbers, colours))
+    made.update_layout(**_axes(panel, levels, x_name, hide_numbers, colours))
     film = Film(made, len(q))
     _draw_posterior(film, z, posterior, second, colours)
     indices = _draw_q(film, z, q, bells, colours)
@@ -141,22 +141,22 @@ def _draw_posterior(
     film: Film, z: np.ndarray, posterior: np.ndarray, second: np.ndarray | None, colours: Tokens
 ) -> None:
     solid = {"color": colours.posterior, "width": 2.5, "simplify": False}
-    truth = go.Scatter(mode="lines", line=solid, fill="tozeroy", fillcolor=fill(colours.posterior, 0.13))
+    truth = scatter(mode="lines", line=solid, fill="tozeroy", fillcolor=fill(colours.posterior, 0.13))
     moving(film, truth, z[None], posterior[None])
     if second is not None:
         dashed = {"color": colours.q_mark, "width": 1.5, "dash": "5px,4px", "simplify": False}
-        moving(film, go.Scatter(mode="lines", line=dashed), z[None], _finite(second)[None])
+        moving(film, scatter(mode="lines", line=dashed), z[None], _finite(second)[None])
 
 
 def _draw_q(film: Film, z: np.ndarray, q: np.ndarray, bells: Sequence[Bell], colours: Tokens) -> list[int]:
     thick = {"color": colours.q_mark, "width": 2.5, "simplify": False}
     thin = {"color": fill(colours.q_mark, 0.75), "width": 1.25, "simplify": False}
-    first = len(tuple(film.figure.data))
+    first = film.last() + 1
     for bell in bells:
         line = thick if len(bells) == 1 else thin
-        moving(film, go.Scatter(mode="lines", line=line), *_curves(bell))
+        moving(film, scatter(mode="lines", line=line), *_curves(bell))
     if len(bells) != 1:
-        moving(film, go.Scatter(mode="lines", line=thick), np.tile(z, (len(q), 1)), q)
+        moving(film, scatter(mode="lines", line=thick), np.tile(z, (len(q), 1)), q)
     return list(range(first, first + len(bells)))
 
 
@@ -180,6 +180,6 @@ def _draw_strip(
         "colorscale": [[0, below], [zero, below], [zero, above], [1, above]],
     }
     line = {"color": colours.text, "width": 1.25, "simplify": False}
-    trace = go.Scatter(mode="lines", line=line, fill="tozeroy", fillgradient=shade, yaxis="y2")
+    trace = scatter(mode="lines", line=line, fill="tozeroy", fillgradient=shade, yaxis="y2")
     kept = np.clip(integrand, 1000 * low, 1000 * high)  # what is far off need not be sent exactly
     moving(film, trace, np.tile(z, (len(kept), 1)), kept)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lvmviz.figures import theme
+from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.marks import annotate, moving
 from lvmviz.figures.theme import Tokens, fill, number
@@ -91,7 +91,7 @@ def _draw_contours(
     shape = {"coloring": "fill", "start": 0, "end": len(levels) - 1, "size": 1}
     told = f"{_told('mean')}<br>{_told('sd', 'y')}<br>ELBO %{{customdata}}<extra></extra>"
     film.figure.add_trace(
-        go.Contour(
+        dict(type="contour",
             x=means.tolist(), y=sds.tolist(), z=np.round(depth, 4).tolist(), contours=shape, line=line,
             colorscale=[list(stop) for stop in colours.landscape], showscale=False, hovertemplate=told,
             customdata=[[number(value, 3) for value in row] for row in elbo.tolist()],
@@ -111,7 +111,7 @@ def _draw_way(film: Film, way: np.ndarray, colours: Tokens) -> None:
     sizes = [0.0] * (len(way) - 1) + [6.0]
     line = {"width": 1, "color": fill(colours.q_mark, 0.6)}
     marker = {"size": sizes, "color": colours.q_mark, "opacity": 1, "line": {"width": 1, "color": colours.bg}}
-    trace = go.Scatter(mode="lines+markers", line=line, marker=marker)
+    trace = scatter(mode="lines+markers", line=line, marker=marker)
     moving(film, trace, way[None, :, 0], way[None, :, 1])
 
 
@@ -122,10 +122,10 @@ def _draw_path(
         return
     line = {"width": 2, "color": colours.q_mark}
     dots = {"size": 4 if len(path) <= 100 else 0.1, "color": colours.q_mark, "opacity": 1}
-    trace = go.Scatter(mode="lines+markers", line=line, marker=dots)
+    trace = scatter(mode="lines+markers", line=line, marker=dots)
     moving(film, trace, path[None, :, 0], path[None, :, 1])
     ring = {"size": 9, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": colours.q_mark}}
-    moving(film, go.Scatter(mode="markers", marker=ring), path[None, :1, 0], path[None, :1, 1])
+    moving(film, scatter(mode="markers", marker=ring), path[None, :1, 0], path[None, :1, 1])
     x, y = float(path[0, 0]), float(np.log10(path[0, 1]))
     if not (across[0] <= x <= across[1] and upright[0] <= y <= upright[1]):
         return
@@ -141,7 +141,7 @@ def _draw_best(film: Film, best: tuple[float, float] | None, label: str, colours
     if best is None:
         return
     cross = {"symbol": "x-thin", "size": 11, "opacity": 1, "line": {"width": 2, "color": colours.text}}
-    moving(film, go.Scatter(mode="markers", marker=cross), *(np.array([[value]]) for value in best))
+    moving(film, scatter(mode="markers", marker=cross), *(np.array([[value]]) for value in best))
     place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
     film.figure.add_annotation(
         text=f"× {label}", showarrow=False, xshift=-6, yshift=-4, font={"size": 11}, **place
@@ -155,7 +155,7 @@ def _draw_here(
     x, y = path[:, 0], np.log10(np.maximum(path[:, 1], 1e-300))
     inside = _within(x, across[0], across[1]), 10.0 ** _within(y, float(upright[0]), float(upright[1]))
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
-    trace = go.Scatter(mode="markers", marker=ring, cliponaxis=False)
+    trace = scatter(mode="markers", marker=ring, cliponaxis=False)
     moving(film, trace, inside[0][:, None], inside[1][:, None])
     words = [_off(mean, sd, (across, upright)) for mean, sd in path.tolist()]
     if not any(words):

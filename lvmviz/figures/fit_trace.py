@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lvmviz.figures import theme
+from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill, number
@@ -88,13 +88,13 @@ def _draw_rise(
         _area(film, x, level + half, level - half, fill(colours.posterior, 0.2))
     right = max(float(x[-1]), 1.0)
     blue = {"color": colours.posterior, "width": 2}
-    moving(film, go.Scatter(mode="lines", line=blue), np.array([[0.0, right]]), np.full((1, 2), log_evidence))
+    moving(film, scatter(mode="lines", line=blue), np.array([[0.0, right]]), np.full((1, 2), log_evidence))
     _line(film, elbo, 2.5, colours.posterior)
 
 
 def _area(film: Film, x: np.ndarray, upper: np.ndarray, lower: np.ndarray, colour: str) -> None:
     around = np.concatenate([x, x[::-1]])[None], np.concatenate([upper, lower[::-1]])[None]
-    area = go.Scatter(mode="lines", line={"width": 0}, fill="toself", fillcolor=colour)
+    area = scatter(mode="lines", line={"width": 0}, fill="toself", fillcolor=colour)
     moving(film, area, *around)
 
 
@@ -103,7 +103,7 @@ def _line(film: Film, y: np.ndarray, width: float, colour: str) -> None:
     values = [value if np.isfinite(value) else None for value in y.tolist()]
     line = {"width": width, "color": colour}
     film.figure.add_trace(
-        go.Scatter(x=list(range(len(values))), y=values, mode="lines", line=line, hoverinfo="skip")
+        scatter(x=list(range(len(values))), y=values, mode="lines", line=line, hoverinfo="skip")
     )
 
 
@@ -111,8 +111,8 @@ def _draw_now(film: Film, y: np.ndarray, span: tuple[float, float], colours: Tok
     """The dotted line and the ring at the step that is shown."""
     x = np.arange(len(y), dtype=float)
     dotted = {"width": 1.25, "color": colours.muted, "dash": "3px,3px"}
-    moving(film, go.Scatter(mode="lines", line=dotted), np.stack([x, x], 1), np.tile(span, (len(x), 1)))
-    marks = go.Scatter(mode="markers", marker=ring(colours), cliponaxis=False)
+    moving(film, scatter(mode="lines", line=dotted), np.stack([x, x], 1), np.tile(span, (len(x), 1)))
+    marks = scatter(mode="markers", marker=ring(colours), cliponaxis=False)
     moving(film, marks, x[:, None], y[:, None])
 
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
-
 from lvmviz.figures import theme
+from lvmviz.figures.drawing import Drawing, Trace, scatter
 from lvmviz.figures.theme import Tokens
 
 HEIGHT = 340
@@ -42,7 +41,7 @@ GROUPS = {
 }
 
 
-def intractable_map(nodes: Sequence[Node], *, dark: bool = False, height: int = HEIGHT) -> go.Figure:
+def intractable_map(nodes: Sequence[Node], *, dark: bool = False, height: int = HEIGHT) -> Drawing:
     """Which quantity is intractable, and which page deals with it.
 
     Each page's bar carries its path as customdata; pages without one are muted and say "later".
@@ -65,7 +64,7 @@ def intractable_map(nodes: Sequence[Node], *, dark: bool = False, height: int = 
     return made
 
 
-def _draw_integral(made: go.Figure, colours: Tokens) -> None:
+def _draw_integral(made: Drawing, colours: Tokens) -> None:
     """The heading: the one number that nothing on this map can do without."""
     formula = "log p(x | θ) = log ∫ p(x | z, θ) p(z) dz"
     _word(made, _NAMES, -_HEAD - 0.14, formula, size=15, color=colours.posterior, weight=600)
@@ -73,7 +72,7 @@ def _draw_integral(made: go.Figure, colours: Tokens) -> None:
     _word(made, _NAMES, -_HEAD + 0.26, told, size=12, color=colours.muted)
 
 
-def _draw_model(made: go.Figure, rows: int, colours: Tokens) -> None:
+def _draw_model(made: Drawing, rows: int, colours: Tokens) -> None:
     """The model as a plate: latent z above, observed x below, θ outside."""
     middle = (rows - 1) / 2
     z, x, across = middle - 0.85, middle + 0.85, 0.1
@@ -87,17 +86,17 @@ def _draw_model(made: go.Figure, rows: int, colours: Tokens) -> None:
     _word(made, 0.014, x, "θ", size=14, color=colours.theta_text, anchor="center", weight=600)
 
 
-def _circle(made: go.Figure, x: float, y: float, name: str, inside: str, ink: str, ring: str) -> None:
+def _circle(made: Drawing, x: float, y: float, name: str, inside: str, ink: str, ring: str) -> None:
     marker = {"size": 34, "color": inside, "opacity": 1, "line": {"width": 2, "color": ring}}
     font = {"size": 14, "color": ink, "weight": 600}
     made.add_trace(
-        go.Scatter(
+        scatter(
             x=[x], y=[y], mode="markers+text", text=[name], textfont=font, marker=marker, hoverinfo="skip"
         )
     )
 
 
-def _arrow(made: go.Figure, start: tuple[float, float], end: tuple[float, float], colours: Tokens) -> None:
+def _arrow(made: Drawing, start: tuple[float, float], end: tuple[float, float], colours: Tokens) -> None:
     """An arrow between two circles, which it leaves and meets at their rims."""
     made.add_annotation(
         x=end[0], y=end[1], ax=start[0], ay=start[1], axref="x", ayref="y", text="", showarrow=True,
@@ -105,17 +104,17 @@ def _arrow(made: go.Figure, start: tuple[float, float], end: tuple[float, float]
     )  # fmt: skip
 
 
-def _draw_branch(made: go.Figure, row: int, rows: int, group: Group, colours: Tokens) -> None:
+def _draw_branch(made: Drawing, row: int, rows: int, group: Group, colours: Tokens) -> None:
     """A quantity, the way round it, and the line that leads there from the model."""
     middle, trunk = (rows - 1) / 2, 0.162
     line = {"width": 1.25, "color": colours.prior}
     x, y = [0.142, trunk, trunk, _NAMES - 0.012], [middle, middle, row, row]
-    made.add_trace(go.Scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip"))
+    made.add_trace(scatter(x=x, y=y, mode="lines", line=line, hoverinfo="skip"))
     _word(made, _NAMES, row - 0.17, group.quantity, size=13, color=getattr(colours, group.colour), weight=600)
     _word(made, _NAMES, row + 0.2, group.way, size=11, color=colours.muted)
 
 
-def _draw_pages(made: go.Figure, row: int, nodes: Sequence[Node], colours: Tokens) -> None:
+def _draw_pages(made: Drawing, row: int, nodes: Sequence[Node], colours: Tokens) -> None:
     """The pages of one branch side by side, as bars that can be clicked anywhere."""
     space = 0.012
     slots = max(len(nodes), 2)
@@ -124,7 +123,7 @@ def _draw_pages(made: go.Figure, row: int, nodes: Sequence[Node], colours: Token
         made.add_trace(_page(node, row, _LEFT + i * (width + space), width, colours))
 
 
-def _page(node: Node, row: int, left: float, width: float, colours: Tokens) -> go.Bar:
+def _page(node: Node, row: int, left: float, width: float, colours: Tokens) -> Trace:
     there = node.path is not None
     marker = {
         "color": colours.surface if there else "rgba(0,0,0,0)",
@@ -132,7 +131,8 @@ def _page(node: Node, row: int, left: float, width: float, colours: Tokens) -> g
     }
     font = {"size": 12, "color": colours.text if there else colours.muted, "weight": 600 if there else 400}
     more: dict[str, Any] = {"customdata": [node.path]} if there else {}
-    return go.Bar(
+    return dict(
+        type="bar",
         orientation="h", base=[left], x=[width], y=[row], width=0.62, marker=marker, name=node.title,
         text=[node.title], textposition="inside", insidetextanchor="middle", textangle=0,
         constraintext="none", insidetextfont=font,
@@ -141,7 +141,7 @@ def _page(node: Node, row: int, left: float, width: float, colours: Tokens) -> g
 
 
 def _word(
-    made: go.Figure,
+    made: Drawing,
     x: float,
     y: float,
     text: str,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
-from lvmviz.figures.film import Film
+from lvmviz.figures.drawing import Trace
+from lvmviz.figures.film import Film, put
 from lvmviz.figures.theme import Tokens
 
 
@@ -16,9 +17,9 @@ def ring(colours: Tokens) -> dict[str, Any]:
     return {"size": 10, "color": colours.bg, "opacity": 1, "line": {"width": 2, "color": colours.text}}
 
 
-def moving(film: Film, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
+def moving(film: Film, trace: Trace, x: np.ndarray, y: np.ndarray) -> None:
     """Add a trace of which both coordinates (T, n) change, or only one."""
-    film.figure.add_trace(trace.update(x=x[0].tolist(), y=y[0].tolist(), hoverinfo="skip"))
+    film.figure.add_trace({**trace, "x": x[0].tolist(), "y": y[0].tolist(), "hoverinfo": "skip"})
     for key, rows in (("x", x), ("y", y)):
         if not (rows == rows[0]).all():
             film.numbers(film.last(), key, rows)
@@ -26,8 +27,9 @@ def moving(film: Film, trace: go.Scatter, x: np.ndarray, y: np.ndarray) -> None:
 
 def annotate(film: Film, note: dict[str, Any], moves: dict[str, list[Any]]) -> None:
     """Add words of which some properties change."""
-    first = {key.replace(".", "_"): values[0] for key, values in moves.items()}
-    film.figure.add_annotation(**note, **first)
-    index = len(tuple(film.figure.layout.annotations)) - 1
+    first = copy.deepcopy(note)
+    for key, values in moves.items():
+        put(first, key, values[0])
+    index = film.figure.add_annotation(**first)
     for key, values in moves.items():
         film.values(None, f"annotations[{index}].{key}", values)

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from lvmviz.figures import theme
 from lvmviz.figures.bounds import _MARGIN, HEIGHT, _axes
+from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill
@@ -97,10 +97,10 @@ def _draw_gap(film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, 
     """The space between the two lines, which is KL(q || p)."""
     around = np.concatenate([x, x[::-1]]).tolist(), np.concatenate([log_lik, elbo[::-1]]).tolist()
     line = {"width": 0}
-    area = go.Scatter(
+    area = scatter(
         x=around[0], y=around[1], mode="lines", line=line, fill="toself", fillcolor=fill(colours.gap, 0.12)
     )
-    film.figure.add_trace(area.update(hoverinfo="skip"))
+    film.figure.add_trace({**area, "hoverinfo": "skip"})
 
 
 def _draw_lines(
@@ -108,19 +108,19 @@ def _draw_lines(
 ) -> None:
     blue = {"color": colours.posterior, "width": 2}
     film.figure.add_trace(
-        go.Scatter(x=x.tolist(), y=log_lik.tolist(), mode="lines", line=blue, hoverinfo="skip")
+        scatter(x=x.tolist(), y=log_lik.tolist(), mode="lines", line=blue, hoverinfo="skip")
     )
     inks = {"E": colours.q_mark, "M": colours.theta_mark, "start": colours.text}
     for who in "EM":
         xs, ys = _segments(x, elbo, [mover == who for mover in moved])
         line = {"color": inks[who], "width": 2.5}
         film.figure.add_trace(
-            go.Scatter(x=xs, y=ys, mode="lines", line=line, connectgaps=False, hoverinfo="skip")
+            scatter(x=xs, y=ys, mode="lines", line=line, connectgaps=False, hoverinfo="skip")
         )
     dots = {"size": 5.5, "color": [inks[who] for who in moved], "opacity": 1}
     told = "%{x:.1f}<br>ELBO/N %{y:.4f}<extra></extra>"
     film.figure.add_trace(
-        go.Scatter(x=x.tolist(), y=elbo.tolist(), mode="markers", marker=dots, hovertemplate=told)
+        scatter(x=x.tolist(), y=elbo.tolist(), mode="markers", marker=dots, hovertemplate=told)
     )
 
 
@@ -157,8 +157,8 @@ def _draw_now(
     """The dotted line, the ring and the words that say which step is shown."""
     line = {"width": 1.25, "color": colours.muted, "dash": "3px,3px"}
     spans = np.array([view[2:] for view in views])
-    moving(film, go.Scatter(mode="lines", line=line), np.stack([x, x], 1), spans)
-    moving(film, go.Scatter(mode="markers", marker=ring(colours), cliponaxis=False), x[:, None], y[:, None])
+    moving(film, scatter(mode="lines", line=line), np.stack([x, x], 1), spans)
+    moving(film, scatter(mode="markers", marker=ring(colours), cliponaxis=False), x[:, None], y[:, None])
     left, right = np.array([view[:2] for view in views]).T
     share = (x - left) / (right - left)
     early, late = share < 0.5, share > 0.7  # the line rises: there is room above it at first, below it later

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import plotly.graph_objects as go
+
+from lvmviz.figures.drawing import Drawing
 
 FONT = "Inter, 'Source Sans', sans-serif"
 HATCH = {"shape": "/", "size": 7, "solidity": 0.29}  # 2 px of 7
@@ -99,7 +100,7 @@ class Margin(NamedTuple):
     b: int = 34
 
 
-def template(colours: Tokens) -> go.layout.Template:
+def template(colours: Tokens) -> dict[str, Any]:
     """What every figure's layout starts from: transparent, small type, two thin axes and nothing else."""
     axis = {
         "fixedrange": True,
@@ -131,16 +132,16 @@ def template(colours: Tokens) -> go.layout.Template:
         "xaxis": axis,
         "yaxis": axis,
     }
-    return go.layout.Template(layout=layout)
+    return {"layout": layout}
 
 
-def figure(colours: Tokens, *, height: int, margin: Margin | None = None, **layout: Any) -> go.Figure:
+def figure(colours: Tokens, *, height: int, margin: Margin | None = None, **layout: Any) -> Drawing:
     """An empty figure of the project's look; `layout` adds to it."""
     margins = (margin or Margin())._asdict()
-    return go.Figure(layout={"template": template(colours), "height": height, "margin": margins, **layout})
+    return Drawing(template=template(colours), height=height, margin=margins, **layout)
 
 
-def pixels(colours: Tokens, *, width: float, height: int) -> go.Figure:
+def pixels(colours: Tokens, *, width: float, height: int) -> Drawing:
     """An empty figure whose coordinates are pixels, y upwards, without axes."""
     off = {"visible": False, "fixedrange": True}
     axes = {"xaxis": {"range": [0, width], **off}, "yaxis": {"range": [0, height], **off}}

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.algorithms.vi import VI, best_fit, landscape
+from lvmviz.algorithms.best_fit import best_fit
+from lvmviz.algorithms.vi import VI, landscape
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line, MixtureOf2
 from lvmviz.objectives import quantiles
@@ -108,9 +109,8 @@ def bells(family: Line, phis: Tensor) -> list[Bell]:
     return [_bell(family, phis, np.ones(len(phis)))]
 
 
-_SHARES = torch.cat(
-    [torch.logspace(-9, -3, 25), torch.linspace(0.002, 0.998, 161), 1 - torch.logspace(-3, -6, 13)]
-)
+_TAIL = torch.logspace(-9, -2, 43, dtype=torch.float64)[:-1]
+_SHARES = torch.cat([_TAIL, torch.linspace(0.01, 0.99, 161, dtype=torch.float64), 1 - _TAIL.flip(0)])
 
 
 def _bell(family: Line, phis: Tensor, height: np.ndarray) -> Bell:
@@ -119,7 +119,7 @@ def _bell(family: Line, phis: Tensor, height: np.ndarray) -> Bell:
     standard[:, :2] = 0.0
     if bool((standard == standard[:1]).all()):
         standard = standard[:1]  # only its place changes
-    u = family.quantile(standard, _SHARES.double().expand(len(standard), -1))
+    u = family.quantile(standard, _SHARES.expand(len(standard), -1))
     wide = (u[:, -1:] - u[:, :1]) * u.new_tensor([[100.0, 10.0, 1.0]])  # tails that leave any picture
     u = torch.cat([u[:, :1] - wide, u, u[:, -1:] + wide.flip(1)], 1)
     v = family.log_prob(standard, u[..., None]).exp()

@@ -182,7 +182,8 @@ def mark(target: Target, q: Q) -> Mark:
     means, sds, _ = summaries.hills(target, q.family)
     mean, sd = summaries.places(q.family, q.phi).tolist()
     held = min(max(mean, float(means[0])), float(means[-1])), min(max(sd, float(sds[0])), float(sds[-1]))
-    return Mark("picture", -1, held, summaries.unit(q.family))
+    hand = "picture" if len(q.places) == 1 else ""  # a mixture's place is neither of its parts'
+    return Mark(hand, -1, held, summaries.unit(q.family))
 
 
 def jump() -> None:

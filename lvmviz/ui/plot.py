@@ -7,9 +7,9 @@ import json
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import plotly.graph_objects as go
 import streamlit as st
 
+from lvmviz.figures.drawing import Drawing
 from lvmviz.figures.film import Film
 from lvmviz.ui import frame
 from lvmviz.ui.component import component
@@ -49,7 +49,7 @@ class Mark(NamedTuple):
     While a hand is on another plot it shows that hand's place, (loc, scale / unit).
     """
 
-    plot: str  # the other plot
+    plot: str  # the other plot, or "" for a mark that only Python moves
     trace: int  # from the end when negative
     at: tuple[float, float]
     unit: float
@@ -71,12 +71,17 @@ def grasp(name: str) -> Grasp:
 
 
 @st.cache_resource(max_entries=256, show_spinner=False)
-def _payload(id: str, factor: float, _make: Callable[[], Film | go.Figure]) -> dict[str, Any]:
+def _payload(id: str, factor: float, _make: Callable[[], Film | Drawing]) -> str:
+    """The film as JSON text, written once: a plot that stays as it is costs a rerun next to nothing."""
     made = _make()
     film = made if isinstance(made, Film) else Film(made, 1)
-    # as plain JSON, once; a browser's JSON has no NaN and no infinity: they are gaps in a line
-    data = json.loads(json.dumps(film.data(), cls=_Encoder), parse_constant=lambda _: None)
-    return data if factor == 1.0 else data | {"figure": _enlarged(data["figure"], factor)}
+    text = json.dumps(film.data(), cls=_Encoder)
+    if "NaN" in text or "Infinity" in text:  # a browser's JSON has neither: they are gaps in a line
+        text = json.dumps(json.loads(text, parse_constant=lambda _: None))
+    if factor == 1.0:
+        return text
+    data = json.loads(text)
+    return json.dumps(data | {"figure": _enlarged(data["figure"], factor)})
 
 
 _SIZES = {"size", "standoff", "startstandoff", "xshift", "yshift", "ticklen", "height", "l", "r", "t", "b"}
@@ -99,7 +104,7 @@ class _Encoder(json.JSONEncoder):
 
 def plot(
     name: str,
-    make: Callable[[], Film | go.Figure],
+    make: Callable[[], Film | Drawing],
     *,
     depends: tuple[object, ...],
     height: int,

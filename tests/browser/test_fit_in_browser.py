@@ -54,15 +54,17 @@ def at(page: Page, handle: str = CENTRE) -> tuple[float, float]:
 
 
 def peak_follows(page: Page, x: float) -> None:
-    """q's drawn curve stands under the pointer, within the step between its points."""
+    """q's drawn line, symmetric round its centre, stands under the pointer."""
     page.wait_for_function(
         """(x) => {
             const plot = document.querySelector("[data-name=picture]");
             const { trace } = plot.parentElement.lvPlot.hand.curves[0];
-            const data = plot.data[trace];
-            const top = [...data.y].reduce((best, v, i, all) => (v > all[best] ? i : best), 0);
-            const left = plot.querySelector(".nsewdrag").getBoundingClientRect().left;
-            return Math.abs(left + plot._fullLayout.xaxis.d2p(data.x[top]) - x) < 3;
+            const line = plot.querySelector(`.trace${plot._fullData[trace].uid} .js-line`);
+            const to = line.getScreenCTM();
+            const points = line.getAttribute("d").slice(1).split("L").map((point) => point.split(",").map(Number));
+            const [left, top] = points.reduce((best, point) => (point[1] < best[1] ? point : best));
+            const best = new DOMPoint(left, top).matrixTransform(to);
+            return Math.abs(best.x - x) < 4;
         }""",
         arg=x,
         timeout=5_000,
@@ -112,22 +114,28 @@ def stays(page: Page, handle: str, before: tuple[float, float]) -> None:
     assert moved <= 1, f"the handle jumped by {moved} px"
 
 
+RING = """() => {
+    const plot = document.querySelector("[data-name=landscape]");
+    const trace = plot._fullData.filter(({ marker }) => marker?.size === 12).at(-1);
+    const ring = plot.querySelector(`.trace${trace.uid} .point`).getBoundingClientRect();
+    const axes = plot.querySelector(".nsewdrag").getBoundingClientRect();
+    const { xaxis, yaxis } = plot._fullLayout;
+    const [x, y] = [ring.left + ring.width / 2, ring.top + ring.height / 2];
+    return [xaxis.p2d(x - axes.left), yaxis.p2d(y - axes.top)];
+}"""
+
+
 def here(page: Page) -> list[float]:
-    """Where the ring stands on the landscape: mean and sd."""
-    return page.evaluate("""() => {
-        const plot = document.querySelector("[data-name=landscape]");
-        const ring = plot.data.filter(({ marker }) => marker?.size === 12).at(-1);
-        return [ring.x[0], ring.y[0]];
-    }""")
+    """Where the ring stands on the landscape, as it is drawn: mean and sd."""
+    return page.evaluate(RING)
 
 
 def ring_at(page: Page, mean: float, sd: float, slack: float = 0.02) -> None:
     page.wait_for_function(
-        """([mean, sd, slack]) => {
-            const plot = document.querySelector("[data-name=landscape]");
-            const ring = plot?.data?.filter(({ marker }) => marker?.size === 12).at(-1);
-            return ring && Math.abs(ring.x[0] - mean) < slack && Math.abs(ring.y[0] - sd) < slack;
-        }""",
+        f"""([mean, sd, slack]) => {{
+            const [x, y] = ({RING})();
+            return Math.abs(x - mean) < slack && Math.abs(y - sd) < slack;
+        }}""",
         arg=[mean, sd, slack],
         timeout=5_000,
     )

@@ -1,7 +1,8 @@
 // Handles on a plot: what is dragged follows the pointer at once, Python confirms the exact numbers.
 //
 // Python sends each dragged curve in its own coordinates (u, v) with its places (loc, scale, height); on the axes it is
-// the affine map x = loc + scale u, y = height v / scale. That map is all the browser knows of a density.
+// the affine map x = loc + scale u, y = height v / scale. That map is all the browser knows of a density: while the
+// hand moves, the drawn line itself is mapped, and Plotly draws anew only what Python has answered.
 // One request is under way at a time; the newest waits. Until Python has answered the last one, what the hand
 // did is what is shown, so nothing jumps on release.
 
@@ -29,6 +30,7 @@ class Handle {
     event.stopPropagation();
     this.node.focus({ preventScroll: true });
     this.node.setPointerCapture(event.pointerId);
+    this.hand.taken();
     const { x } = this.hand.place(this.spec);
     this.offset = this.hand.toPixels(x) - event.clientX; // the handle stays under the point where it was taken
     this.dragged = true;
@@ -84,6 +86,7 @@ export class Hand {
     while (this.handles.length > spec.handles.length) this.handles.pop().node.remove();
     this.handles.forEach((handle, i) => (handle.spec = spec.handles[i]));
     this.flush(false);
+    if (!this.ours) hands.go(null); // Python's word is the newest
     this.locate();
   }
 
@@ -104,7 +107,49 @@ export class Hand {
       figure.data[trace].x = u.map((ui) => loc + scale * ui);
       figure.data[trace].y = v.map((vi) => (height * vi) / scale);
     }
+    this.dressed = this.curves?.map(({ loc, scale, height }) => ({ loc, scale, height }));
     return figure;
+  }
+
+  /** Plotly has drawn: the lines are where the figure was dressed, unless the hand has moved on since. */
+  landed() {
+    this.drawn = this.dressed;
+    this.shift();
+    this.locate();
+  }
+
+  /** Maps every drawn line to where the hand has its curve now. */
+  shift() {
+    const { xaxis, yaxis } = this.plot.node._fullLayout ?? {};
+    this.curves.forEach((curve, i) => {
+      const line = this.line(curve.trace);
+      const was = this.drawn?.[i];
+      if (!line || !was) return;
+      const wider = curve.scale / was.scale;
+      const higher = curve.height / was.height / wider;
+      const across = xaxis.d2p(curve.loc) - wider * xaxis.d2p(was.loc);
+      const up = yaxis.d2p(0) * (1 - higher);
+      const still = across === 0 && wider === 1 && higher === 1;
+      if (still) line.removeAttribute("transform");
+      else line.setAttribute("transform", `matrix(${wider} 0 0 ${higher} ${across} ${up})`);
+    });
+  }
+
+  line(trace) {
+    const uid = this.plot.node._fullData?.[trace]?.uid;
+    return uid && this.plot.node.querySelector(`.trace${uid} .js-line`);
+  }
+
+  /** Once a frame, whatever the pointer does meanwhile. */
+  follows() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      if (this.plot.closed) return;
+      this.shift();
+      this.locate();
+      const [{ loc, scale }] = this.curves;
+      hands.go({ plot: this.plot.node.dataset.name, loc, scale });
+    });
   }
 
   place({ curve, at }) {
@@ -118,10 +163,8 @@ export class Hand {
     const [low, high, least, most] = this.ends;
     if (moves === "loc") c.loc = Math.min(Math.max(x - c.scale * at[0], low), high);
     else c.scale = Math.min(Math.max((x - c.loc) / at[0], least), most);
-    this.plot.draw();
-    this.locate();
+    this.follows();
     this.moved = this.touched = true;
-    hands.go({ plot: this.plot.node.dataset.name, loc: this.curves[0].loc, scale: this.curves[0].scale });
     this.flush(settled);
   }
 
@@ -154,16 +197,17 @@ export class Hand {
     return high - low;
   }
 
-  box() {
-    return this.plot.node.querySelector(".nsewdrag").getBoundingClientRect();
+  /** Where the axes begin, px, asked once for a whole drag: asking makes the browser lay out the page. */
+  taken() {
+    this.left = this.plot.node.querySelector(".nsewdrag").getBoundingClientRect().left;
   }
 
   toPixels(x) {
-    return this.box().left + this.axis().d2p(x);
+    return this.left + this.axis().d2p(x);
   }
 
   fromPixels(pixels) {
-    return this.axis().p2d(pixels - this.box().left);
+    return this.axis().p2d(pixels - this.left);
   }
 
   /** Puts the handles where their curves are. */

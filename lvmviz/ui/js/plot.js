@@ -33,6 +33,12 @@ function watchTheme(tell) {
   }).observe(app, { attributes: true, attributeFilter: ["class"] });
 }
 
+/** The nearest value on an axis, a hair inside: a mark beyond its end is not drawn. */
+function within(axis, value) {
+  const hair = 1e-3 * axis._length;
+  return axis.p2d(Math.min(Math.max(axis.d2p(value), hair), axis._length - hair));
+}
+
 class Plot {
   constructor(parent) {
     this.node = document.createElement("div");
@@ -74,20 +80,32 @@ class Plot {
     const fresh = data.id !== this.id;
     if (fresh) {
       this.id = data.id;
-      this.frame = film(data.film);
+      this.frame = film(JSON.parse(data.film));
     }
     this.grasp(data.hand, setStateValue);
-    if (data.mark && !this.unmark) this.unmark = hands.follow((where) => this.mirror(where));
+    if (data.mark && !this.unmark) this.unmark = hands.follow(() => this.ring());
     this.mark = data.mark;
-    this.marked = data.mark ? { x: [data.mark.at[0]], y: [data.mark.at[1]] } : null; // Python's word
-    if (fresh || data.hand || data.mark) this.draw();
+    if (fresh || data.hand) this.draw();
+    else this.ring();
   }
 
-  /** Shows what the hand on another plot does: its place, in that plot's own units. */
-  mirror({ plot, loc, scale }) {
-    if (this.mark?.plot !== plot) return;
-    this.marked = { x: [loc], y: [scale / this.mark.unit] };
-    this.draw();
+  /** Where the mark is: with the hand on the other plot, in that plot's own units, else where Python has it. */
+  marked() {
+    const { plot, at, unit } = this.mark;
+    const there = hands.index?.plot === plot ? [hands.index.loc, hands.index.scale / unit] : at;
+    const { xaxis, yaxis } = this.node._fullLayout ?? {};
+    return xaxis ? [within(xaxis, there[0]), within(yaxis, there[1])] : there;
+  }
+
+  /** Moves the mark alone; the landscape under it is not drawn again for that. */
+  ring() {
+    const full = this.mark && this.node._fullData?.at(this.mark.trace);
+    const point = full && this.node.querySelector(`.trace${full.uid} .point`);
+    if (!point) return;
+    const [x, y] = this.marked();
+    const { xaxis, yaxis } = this.node._fullLayout;
+    point.setAttribute("transform", `translate(${xaxis.d2p(x)},${yaxis.d2p(y)})`);
+    this.node.dataset.mark = `${x} ${y}`;
   }
 
   /** Handles, where the page wants some. */
@@ -110,19 +128,25 @@ class Plot {
       while (this.stale && !this.held && !this.closed) {
         this.stale = false;
         const figure = this.frame(this.channel?.index ?? 0);
-        if (this.marked && this.mark) Object.assign(figure.data.at(this.mark.trace), this.marked);
+        if (this.mark) this.put(figure.data.at(this.mark.trace));
         const { data, layout } = this.hand ? this.hand.dress(figure) : figure;
         await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
         this.drawn += 1;
         this.node.dataset.drawn = this.drawn;
         this.node.dataset.frame = this.channel?.index ?? 0;
-        this.hand?.locate();
+        this.hand?.landed();
+        this.ring();
         if (!this.listening) this.listen();
       }
     } finally {
       this.busy = false;
       if (this.closed) this.purge();
     }
+  }
+
+  put(trace) {
+    const [x, y] = this.marked();
+    Object.assign(trace, { x: [x], y: [y] });
   }
 
   listen() {
