@@ -65,6 +65,7 @@ class Choice(abc.ABC):
 
     options: ClassVar[dict[str, type[Choice]]]
     title: ClassVar[str] = ""  # what a menu says; made from the class name when empty
+    private: ClassVar[bool] = False  # it names what belongs to one person, and so does every run made of it
 
     def __init_subclass__(cls) -> None:
         if Choice in cls.__bases__:
@@ -118,6 +119,8 @@ def first_sentence(cls: type) -> str:
 
 
 def _words(name: str) -> str:
+    if name.isupper():
+        return name
     spaced = "".join(f" {c.lower()}" if c.isupper() else c for c in name).strip()
     return spaced[:1].upper() + spaced[1:]
 
@@ -246,6 +249,14 @@ class Algorithm(Choice):
     @abc.abstractmethod
     def finished(self, state: Any, info: Any) -> bool:
         """Whether another step would change nothing worth showing."""
+
+    def shown(self, state: Any) -> Any:
+        """What of a state is kept to be looked at later: all of it, unless much is only for the next step."""
+        return state
+
+    def effort(self) -> float:
+        """Roughly the floating-point operations of one step: what is long is decided by it; 0 is short."""
+        return 0.0
 
 
 # ---- random keys ----

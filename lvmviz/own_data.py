@@ -12,7 +12,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import platformdirs
 
+from lvmviz import disk
 from lvmviz.tables import Table
 
 MAX_TOTAL = 500_000_000  # bytes of all files; the tables least recently used go first
@@ -56,9 +56,9 @@ def put(table: Table) -> str:
     digest = hashlib.sha256(content).hexdigest()
     path = _path(digest)
     try:
-        _make_folder(path.parent)
+        disk.make_folder(path.parent)
         if not _touch_if_whole(path, content):
-            _write(path, content)
+            disk.write(path, content)
         _make_room(path)
     except OSError as error:
         raise StoreError(
@@ -126,12 +126,6 @@ def _array(content: bytes, dtype: str, count: int, start: int) -> np.ndarray:
     return array
 
 
-def _make_folder(folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.mkdir(exist_ok=True, mode=0o700)
-    folder.chmod(0o700)  # also where it was there before
-
-
 def _touch_if_whole(path: Path, content: bytes) -> bool:
     """Mark a file as used, if it is there and undamaged."""
     try:
@@ -141,32 +135,6 @@ def _touch_if_whole(path: Path, content: bytes) -> bool:
     if whole:
         os.utime(path)
     return whole
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Make the file appear whole or not at all, whenever the process or the machine stops."""
-    handle, part = tempfile.mkstemp(suffix=".part", prefix=f"{path.stem}.", dir=path.parent)  # of mode 0600
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    except BaseException:
-        with contextlib.suppress(OSError):  # the first error is the one to tell
-            os.unlink(part)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name != "posix":  # elsewhere a folder cannot be opened
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _make_room(keep: Path) -> None:

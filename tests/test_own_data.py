@@ -30,7 +30,7 @@ package = types.ModuleType("lvmviz")
 package.__path__ = [os.path.join(sys.argv[1], "lvmviz")]
 sys.modules["lvmviz"] = package
 import numpy as np
-from lvmviz import own_data
+from lvmviz import disk, own_data
 from lvmviz.tables import Table
 
 def table(seed, rows=20_000, width=10):
@@ -377,7 +377,7 @@ if call == "write":  # half of the file reaches the disk
             die()
     os.fdopen = Half
 elif call == "done":
-    own_data._sync_folder = die
+    disk.sync_folder = die
 else:
     setattr(os, call, die)
 own_data.put(table(0))

@@ -6,14 +6,16 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 import torch
 
 from lvmviz import __version__
-from lvmviz.core import Algorithm, is_real, real, to_json
+from lvmviz.core import Algorithm, Choice, from_json, is_real, knobs, real, to_json
+
+LONG = 8e9  # floating-point operations: about 2 s on one core, at the 4e9/s that EM reached where measured
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +55,38 @@ class Job:
         text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def long(self) -> bool:
+        """Whether it may take more than about 2 s on one core, and so belongs in the background."""
+        return self.steps * self.algorithm.effort() > LONG
+
+    @property
+    def private(self) -> bool:
+        """Whether it works on data that belong to somebody."""
+        return _private(self.algorithm)
+
+
+def job_json(job: Job) -> dict[str, Any]:
+    """A job as plain JSON values."""
+    fields = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
+    return {**fields, "algorithm": to_json(job.algorithm)}
+
+
+def job_from_json(data: Any) -> Job:
+    """The job that `job_json` wrote, made only from registered choices; ValueError for anything else."""
+    names = [field.name for field in dataclasses.fields(Job)]
+    if not isinstance(data, Mapping) or set(data) != set(names):
+        raise ValueError(f"a job has {', '.join(names)}, and this has something else")
+    if not isinstance(data["device"], str):
+        raise ValueError(f"device must be a text such as cpu, not {data['device']!r}")
+    algorithm = from_json(Algorithm, data["algorithm"])
+    return Job(**{**data, "algorithm": algorithm})
+
+
+def _private(value: Choice) -> bool:
+    parts = (getattr(value, name) for name in knobs(type(value)))
+    return value.private or any(_private(part) for part in parts if isinstance(part, Choice))
+
 
 def _whole(name: str, least: int | None, value: Any) -> int:
     if not is_real(value) or not math.isfinite(value) or value != int(value):
@@ -91,6 +125,17 @@ class Trace(Sequence[Snapshot]):
 
     def __iter__(self) -> Iterator[Snapshot]:
         return iter(self._snapshots)
+
+    @property
+    def steps(self) -> list[int]:
+        """The step of every snapshot."""
+        return [snapshot.step for snapshot in self]
+
+    @property
+    def key(self) -> tuple[str, int, int]:
+        """What tells it from every other trace, and from itself when it was shorter."""
+        steps = self.steps
+        return self.job.id, len(steps), steps[-1] if steps else -1
 
     def column(self, name: str) -> np.ndarray:
         """One number of every snapshot's info, such as "elbo", as an array (T,)."""

@@ -13,22 +13,36 @@ import numpy as np
 import pytest
 import torch
 
-from lvmviz import Algorithm, Blobs, Dataset, Job, Snapshot, Stored, run
+from lvmviz import (
+    Algorithm,
+    Blobs,
+    Dataset,
+    DigitImages,
+    Job,
+    Observations,
+    OpenML,
+    Snapshot,
+    Stored,
+    StoredImages,
+    run,
+)
 from lvmviz.core import Choice, field_types, fold_in, knobs
 from lvmviz.runs.execute import snapshots
 
 STEPS = 6
 SEED = 2**31 + 7
+SMALL = {Dataset: Blobs(points=40), Observations: DigitImages(count=40)}
+NOT_HERE = {Stored, StoredImages, OpenML}  # what only its owner has, or the network
 
 
 def variants(cls: type[Algorithm]) -> Iterator[Algorithm]:
     """The algorithm on few points, once at its defaults and once with every option of every choice in it."""
-    small = {name: Blobs(points=40) for name, kind in field_types(cls).items() if kind is Dataset}
+    small = {name: SMALL[kind] for name, kind in field_types(cls).items() if kind in SMALL}
     yield cls(**small)
     for name, kind in field_types(cls).items():
         if isinstance(kind, type) and issubclass(kind, Choice):
             for option in kind.options.values():
-                if option is not Stored:  # its points are not here
+                if option not in NOT_HERE and type(small.get(name)) is not option:
                     yield cls(**{**small, name: option()})
 
 

@@ -233,7 +233,7 @@ def test_knobs_say_what_they_do(cls, name):
     assert meta.help.strip() and meta.help.strip()[-1] in ".?)", (
         f"{cls.__name__}.{name} needs a help sentence"
     )
-    assert meta.scale in ("linear", "log")
+    assert meta.scale in ("linear", "log", "box")
     assert len(set(meta.options)) == len(meta.options)
 
 
