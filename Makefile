@@ -8,18 +8,24 @@ PIP  := $(PY) -m pip install --disable-pip-version-check
 RUN  := $(VENV)/run.stamp
 DEV  := $(VENV)/dev.stamp
 
-.PHONY: run test lint format bench browser clean
+.PHONY: run test soak lint format bench browser clean
 .DEFAULT_GOAL := run
 
 run: $(RUN)
 	$(PY) -m streamlit run app.py --server.port=$(PORT)
 
-# Both halves run and either can fail. Two browsers at once would slow each other into timeouts on a small machine.
+# Every part runs and each can fail. Two browsers at once would slow each other into timeouts on a small machine;
+# so would two engines, whose workers the faults kill.
 test: $(DEV) browser
 	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not browser" -n 2 || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not browser and not faults" -n 2 || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "faults and not soak" || status=$$?; \
 	$(PY) -m pytest -m browser || status=$$?; \
 	exit $$status
+
+# Twenty kills of each kind, memory and disk at their ends: minutes.
+soak: $(DEV)
+	OMP_NUM_THREADS=1 LVMVIZ_TEST_KILLS=20 $(PY) -m pytest -m faults -rA
 
 lint: $(DEV)
 	$(PY) -m ruff check
@@ -32,6 +38,8 @@ format: $(DEV)
 
 bench: $(DEV) browser
 	$(PY) -m benchmarks.ui
+	$(PY) -m benchmarks.runs
+	$(PY) -m benchmarks.load
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis benchmarks/scratch tests/browser/shots

@@ -2,20 +2,28 @@
 
 __version__ = "0.1.0"
 
+from lvmviz.algorithms.best_fit import best_fit
 from lvmviz.algorithms.em import EM
-from lvmviz.algorithms.vi import VI, best_fit
+from lvmviz.algorithms.vae import TrainVAE
+from lvmviz.algorithms.vi import VI
 from lvmviz.core import Algorithm, Choice, choice, knob
 from lvmviz.datasets import Blobs, CrossedEllipses, Dataset, Digits, Iris, Moons, Stored, ThreeInARow, Wine
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, SinhArcsinh, StudentQ
 from lvmviz.formula_targets import Formula
 from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction
+from lvmviz.image_sets import OpenML, StoredImages
+from lvmviz.likelihoods import Bernoulli, ContinuousBernoulli, GaussianNoise, Likelihood
+from lvmviz.networks import MLP, Convolutional, LinearMap, Network
 from lvmviz.objectives import IWAE, ForwardKL, Objective, Renyi, ReverseKL
+from lvmviz.observations import DigitImages, Observations, Rows
 from lvmviz.optimizers import LBFGS, Adam, GradientAscent, NaturalGradient, Optimizer
 from lvmviz.quadrature import decompose, log_evidence
 from lvmviz.regularizers import Added, Floor, Regularizer
 from lvmviz.runs.execute import run
+from lvmviz.runs.handle import submit
 from lvmviz.runs.job import Job, Snapshot, Trace
+from lvmviz.sklearn_api import VAE
 from lvmviz.starts import ByHand, KMeansPlusPlus, RandomPoints, Start
 from lvmviz.targets import (
     Cauchy,
@@ -30,14 +38,18 @@ from lvmviz.targets import (
     Target,
     TwoModes,
 )
+from lvmviz.toys import Pinwheel, Rings, SwissRoll
 
 __all__ = [
-    "Adam", "Added", "Algorithm", "Blobs", "ByHand", "Cauchy", "Choice", "ConjugateGaussian",
-    "CrossedEllipses", "Dataset", "Decomposition", "Digits", "EM", "EqualModes", "Estimator", "Exact",
-    "Family", "Floor", "Formula", "ForwardKL", "Gaussian", "GradientAscent", "IWAE", "Iris", "Job",
-    "KMeansPlusPlus", "LBFGS", "Laplace", "LaplaceQ", "LogGamma", "MixtureOf2", "Moons",
-    "NaturalGradient", "Objective", "Optimizer", "RandomPoints", "Regularizer", "Renyi",
-    "Reparameterized", "ReverseKL", "ScoreFunction", "SigmoidDecoder", "SinhArcsinh", "Skewed",
-    "Snapshot", "Spike", "Start", "Stored", "Student", "StudentQ", "Target", "ThreeInARow", "Trace",
-    "TwoModes", "VI", "Wine", "best_fit", "choice", "decompose", "knob", "log_evidence", "run",
+    "Adam", "Added", "Algorithm", "Bernoulli", "Blobs", "ByHand", "Cauchy", "Choice", "ConjugateGaussian",
+    "ContinuousBernoulli", "Convolutional", "CrossedEllipses", "Dataset", "Decomposition", "DigitImages",
+    "Digits", "EM", "EqualModes", "Estimator", "Exact", "Family", "Floor", "Formula", "ForwardKL",
+    "Gaussian", "GaussianNoise", "GradientAscent", "IWAE", "Iris", "Job", "KMeansPlusPlus", "LBFGS",
+    "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP", "MixtureOf2", "Moons",
+    "NaturalGradient", "Network", "Objective", "Observations", "OpenML", "Optimizer", "Pinwheel",
+    "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL", "Rings", "Rows",
+    "ScoreFunction", "SigmoidDecoder", "SinhArcsinh", "Skewed", "Snapshot", "Spike", "Start", "Stored",
+    "StoredImages", "Student", "StudentQ", "SwissRoll", "Target", "ThreeInARow", "Trace", "TrainVAE",
+    "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose", "knob", "log_evidence", "run",
+    "submit",
 ]  # fmt: skip

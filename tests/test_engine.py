@@ -1,0 +1,179 @@
+"""The engine before it lives: what its clients import, its settings, its keys. Living ones are in faults/."""
+
+import os
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from lvmviz.preload import preload
+from lvmviz.runs import cluster, engine
+from lvmviz.runs.keys import keys, make_keys
+from lvmviz.runs.worker import _bound_memory
+
+ROOT = Path(__file__).parents[1]
+IMPORTED = """
+import asyncio, sys
+import app
+
+async def main():
+    async with app.lifespan(app.app):
+        import lvmviz.shell, lvmviz.runs.serve
+        lvmviz.submit(lvmviz.Job(lvmviz.EM(), steps=1))
+
+asyncio.run(main())
+print(sorted({name.partition(".")[0] for name in sys.modules} & {"dask", "distributed", "tornado.ioloop"}))
+"""
+
+
+@pytest.mark.slow
+def test_the_app_never_imports_dask(tmp_path):
+    """Neither do notebooks and the shell: only the engine's own process does."""
+    env = {**os.environ, "LVMVIZ_ENGINE": "off", "LVMVIZ_HOME": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", IMPORTED], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "[]"
+    assert len(os.listdir(tmp_path / "queue")) == 1
+
+
+def test_off_starts_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("LVMVIZ_ENGINE", "off")
+    engine.ensure(tmp_path)
+    assert not engine.folder(tmp_path).exists()
+    assert not engine.alive(tmp_path) and engine.about(tmp_path) == {}
+
+
+def test_settings_that_mean_nothing_are_told(monkeypatch, tmp_path):
+    monkeypatch.setenv("LVMVIZ_ENGINE", "maybe")
+    with pytest.raises(ValueError, match="on or off"):
+        engine.ensure(tmp_path)
+    monkeypatch.setenv("LVMVIZ_PRELOAD", "json, no_such_module_of_mine")
+    with pytest.raises(ValueError, match="'no_such_module_of_mine'.*PYTHONPATH"):
+        preload()
+
+
+def test_preload_imports_what_is_named(monkeypatch, tmp_path):
+    (tmp_path / "lvmviz_test_one.py").write_text("")
+    (tmp_path / "lvmviz_test_two.py").write_text("")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("LVMVIZ_PRELOAD", " lvmviz_test_one , lvmviz_test_two,")
+    assert preload() == ("lvmviz_test_one", "lvmviz_test_two")
+    assert {"lvmviz_test_one", "lvmviz_test_two"} <= set(sys.modules)
+    monkeypatch.delenv("LVMVIZ_PRELOAD")
+    assert preload() == ()
+
+
+@pytest.fixture
+def machine(monkeypatch):
+    """A machine with eight cores, 16 GB and no GPU."""
+    for name in ("LVMVIZ_WORKERS", "LVMVIZ_MEMORY", "LVMVIZ_SCHEDULER", "CUDA_VISIBLE_DEVICES"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cluster, "CPU_COUNT", 8)
+    monkeypatch.setattr(cluster, "MEMORY_LIMIT", 16 * 10**9)
+    monkeypatch.setattr(cluster.torch.cuda, "device_count", lambda: 0)
+    return monkeypatch
+
+
+@pytest.mark.parametrize(("cores", "count"), [(1, 1), (2, 1), (3, 2), (5, 4), (64, 4)])
+def test_a_core_is_left_for_the_app(machine, cores, count):
+    machine.setattr(cluster, "CPU_COUNT", cores)
+    assert [seat.resource for seat in cluster.seats()] == ["slot"] * count
+    assert {seat.device for seat in cluster.seats()} == {""}
+
+
+def test_every_gpu_has_its_worker(machine):
+    machine.setattr(cluster.torch.cuda, "device_count", lambda: 2)
+    assert [(s.name, s.device) for s in cluster.seats()[4:]] == [("gpu-0", "0"), ("gpu-1", "1")]
+    machine.setenv("CUDA_VISIBLE_DEVICES", "3,GPU-ab")
+    assert [(s.resource, s.device) for s in cluster.seats()[4:]] == [("gpu", "3"), ("gpu", "GPU-ab")]
+
+
+def test_workers_share_the_memory(machine):
+    assert sum(seat.memory for seat in cluster.seats()) <= 0.8 * 16 * 10**9
+    machine.setenv("LVMVIZ_WORKERS", "7")
+    machine.setenv("LVMVIZ_MEMORY", "1.5GB")
+    assert [seat.memory for seat in cluster.seats()] == [1_500_000_000] * 7
+
+
+@pytest.mark.parametrize("said", ["0", "-1", "2.5", "many", "²", "1000"])
+def test_a_number_of_workers_is_a_number(machine, said):
+    machine.setenv("LVMVIZ_WORKERS", said)
+    with pytest.raises(ValueError, match="LVMVIZ_WORKERS"):
+        cluster.seats()
+
+
+def test_a_size_is_a_size(machine):
+    machine.setenv("LVMVIZ_MEMORY", "a lot")
+    with pytest.raises(ValueError, match="LVMVIZ_MEMORY.*2GB"):
+        cluster.seats()
+
+
+def test_a_scheduler_without_keys_is_refused(machine, tmp_path):
+    machine.setenv("LVMVIZ_SCHEDULER", "tcp://10.0.0.1:8786")
+    with pytest.raises(ValueError, match="tls://"):
+        cluster.Cluster(keys(tmp_path), tmp_path)
+
+
+def test_memory_has_a_bound_of_its_own():
+    """In a process of its own, for it stays bounded."""
+    code = """
+import lvmviz.runs.worker as worker
+worker._bound_memory(2 * 10**9)
+try:
+    bytes(10**9) + bytes(10**9)
+except MemoryError:
+    print("told")
+"""
+    env = {name: value for name, value in os.environ.items() if name != "CUDA_VISIBLE_DEVICES"}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    assert done.stdout.strip() == ("told" if sys.platform.startswith("linux") else ""), done.stderr
+    assert _bound_memory(0) is None  # without a limit there is no bound
+
+
+def handshake(server, client):
+    """Whether two sides with these keys come to an understanding, both asking for a certificate."""
+    near, far = socket.socketpair()
+    listening, asking = context(server, ssl.PROTOCOL_TLS_SERVER), context(client, ssl.PROTOCOL_TLS_CLIENT)
+    heard = []
+
+    def listen():
+        try:
+            with listening.wrap_socket(far, server_side=True) as line:
+                heard.append(line.recv(5))
+        except OSError:
+            far.close()
+
+    thread = threading.Thread(target=listen)
+    thread.start()
+    try:
+        with asking.wrap_socket(near) as line:
+            line.sendall(b"hello")
+    except OSError:
+        near.close()
+    thread.join()
+    return heard == [b"hello"]
+
+
+def context(made, protocol):
+    found = ssl.SSLContext(protocol)
+    found.check_hostname = False
+    found.verify_mode = ssl.CERT_REQUIRED
+    found.load_verify_locations(made.authority)
+    found.load_cert_chain(made.certificate, made.key)
+    return found
+
+
+def test_keys_open_their_own_engine_alone(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    one, two = make_keys(tmp_path / "one"), make_keys(tmp_path / "two")
+    assert handshake(one, one) and handshake(two, two)
+    assert not handshake(one, two)
+    assert not handshake(two, one)
+    assert {path.stat().st_mode & 0o777 for path in (*one, *two)} == {0o600}
+    again = make_keys(tmp_path / "one")
+    assert again == one and not handshake(again, two)
