@@ -12,19 +12,21 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
-MAX_BYTES = 20_000_000  # bytes of a file, characters of pasted text
-MAX_ROWS = 20_000
+MAX_BYTES = 60_000_000  # bytes of a file, characters of text: a million rows of two full-length numbers
+MAX_ROWS = 1_000_000
 MAX_COLUMNS = 100  # columns of numbers
 MAX_WIDTH = 2 * MAX_COLUMNS  # cells in a row: text and row numbers are left out later
-MAX_LINES = 10 * MAX_ROWS  # with the blank ones
+MAX_LINES = MAX_ROWS + 200_000  # with the blank ones
 MAX_LENGTH = 100_000  # characters in a row
 MAX_CELL = 1_000
 MAX_QUOTE = 40  # characters of a cell repeated in a sentence
 _DELIMITERS = ("\t", ";", "|", ",", " ")  # equally good ones: the first wins, so "1,5;2,5" is two numbers
+BLOCK = 20_000  # rows held as text at once; the first block decides what the columns are
 _SAMPLE = 50  # rows that decide on the delimiter
+_SEARCHED = 20_000  # lines among which these rows are sought
 _WORD = re.compile(r'"(?:[^"]|"")*"(?=\s|$)|\S+')
 _LATIN_TEXT = bytes({*b"\t\n\r\f", *range(32, 127), *range(128, 256)})
 _BINARY = {  # how a file begins, and what it then is
@@ -82,9 +84,11 @@ def _looks_latin(source: bytes) -> bool:
 class _Lines:
     """The lines of a text, counted; a row that does not end is refused before it is held in memory."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, most: int = MAX_LINES) -> None:
+        self._most = most  # lines
         self._stream = io.StringIO(text, newline=None)  # "\r" and "\r\n" end a line too
         self._number = 0  # lines given
+        self.taken = 0  # characters given
         self._length = 0  # characters given of the row that is being read
         self.first = 1  # line on which that row begins
 
@@ -97,14 +101,15 @@ class _Lines:
             raise StopIteration
         self._number += 1
         self._length += len(line)
+        self.taken += len(line)
         if self._length > MAX_LENGTH:
             raise TableError(
                 f"Line {self.first}: the row is longer than {MAX_LENGTH:,} characters. "
                 "Shorten it, or close the quotation mark opened there."
             )
-        if self._number > MAX_LINES:
+        if self._number > self._most:
             raise TableError(
-                f"The table has more than {MAX_LINES:,} lines. Delete the blank ones; "
+                f"The table has more than {self._most:,} lines. Delete the blank ones; "
                 f"at most {MAX_ROWS:,} rows are read."
             )
         return line
@@ -126,9 +131,8 @@ def _split(lines: Iterator[str], delimiter: str) -> Iterator[list[str]]:
     return csv.reader(lines, delimiter=delimiter, skipinitialspace=True, strict=True)
 
 
-def _records(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+def _records(lines: _Lines, delimiter: str) -> Iterator[tuple[int, list[str]]]:
     """Yield the line on which each row begins, and its cells; blank rows are passed over."""
-    lines = _Lines(text)
     try:
         for row in _split(lines, delimiter):
             cells = [_clean(cell) for cell in row]
@@ -150,6 +154,7 @@ def _clean(cell: str) -> str:
 
 
 def delimiter_of(text: str) -> str:
+    text = text[: _SAMPLE * MAX_LENGTH]
     agreements = [_agreement(text, delimiter) for delimiter in _DELIMITERS]
     best = max(agreements)
     return _DELIMITERS[agreements.index(best)] if best else ","
@@ -159,24 +164,43 @@ def _agreement(text: str, delimiter: str) -> float:
     """Return the share of the first rows that have the commonest number of cells, 0 where that is 1."""
     widths: list[int] = []
     with contextlib.suppress(TableError):  # the reading proper raises it again, once the delimiter is settled
-        widths.extend(len(cells) for _, cells in islice(_records(text, delimiter), _SAMPLE))
+        widths.extend(
+            len(cells) for _, cells in islice(_records(_Lines(text, _SEARCHED), delimiter), _SAMPLE)
+        )
     if not widths:
         return 0.0
     width, count = max(Counter(widths).items(), key=lambda item: (item[1], -item[0]))
     return count / len(widths) if width > 1 else 0.0
 
 
-def rows_of(text: str, delimiter: str) -> tuple[list[int], list[list[str]]]:
-    lines: list[int] = []
-    rows: list[list[str]] = []
-    for line, cells in _records(text, delimiter):
-        _check_size(line, cells)
-        lines.append(line)
-        rows.append(cells)
-        if len(rows) > MAX_ROWS + 1:  # one of them may be the header
+def blocks_of(
+    text: str, delimiter: str, progress: Callable[[float], None] | None = None
+) -> Iterator[tuple[list[int], list[list[str]]]]:
+    """Yield blocks of rows of one width, each with the lines on which its rows begin.
+
+    `progress` is told the share of the text that has been read, after each block.
+    """
+    stream = _Lines(text)
+    records = _records(stream, delimiter)
+    total, width = 0, 0
+    while block := list(islice(_sized(records), BLOCK)):
+        total += len(block)
+        if total > MAX_ROWS + 1:  # one of them may be the header
             raise too_many_rows()
-    _check_shape(lines, rows)
-    return lines, rows
+        lines, rows = [line for line, _ in block], [cells for _, cells in block]
+        width = width or Counter(map(len, rows)).most_common(1)[0][0]
+        _check_width(lines, rows, width)
+        yield lines, rows
+        if progress:
+            progress(stream.taken / len(text))
+    if not total:
+        raise TableError("The table is empty. Write one row of numbers a line, commas or tabs between them.")
+
+
+def _sized(records: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, list[str]]]:
+    for line, cells in records:
+        _check_size(line, cells)
+        yield line, cells
 
 
 def too_many_rows() -> TableError:
@@ -199,10 +223,7 @@ def _check_size(line: int, cells: list[str]) -> None:
         )
 
 
-def _check_shape(lines: list[int], rows: list[list[str]]) -> None:
-    if not rows:
-        raise TableError("The table is empty. Write one row of numbers a line, commas or tabs between them.")
-    expected = Counter(map(len, rows)).most_common(1)[0][0]
+def _check_width(lines: list[int], rows: list[list[str]], expected: int) -> None:
     for line, row in zip(lines, rows, strict=True):
         if len(row) != expected:
             raise TableError(

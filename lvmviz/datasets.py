@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import abc
-import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import sklearn.datasets
 
 from lvmviz import own_data
 from lvmviz.core import Choice, choice, knob
+from lvmviz.kept import kept
 from lvmviz.tables import Table
 
 
@@ -27,7 +27,11 @@ class Dataset(Choice):
         return _made(self)
 
 
-@functools.lru_cache(maxsize=32)
+def _bytes(table: Table) -> int:
+    return table.points.nbytes + (0 if table.labels is None else table.labels.nbytes)
+
+
+@kept(400_000_000, _bytes)
 def _made(data: Dataset) -> Table:
     table = data._make()
     labels = None if table.labels is None else table.labels.copy()
@@ -140,8 +144,8 @@ class Synthetic(Dataset):
         return np.arange(self.points) * groups // self.points
 
 
-def _points(count: int) -> int:
-    return knob(count, 2, 5000, "How many points are drawn.", label="Points N", more=True)
+def _points(count: int, most: int = 5000) -> int:
+    return knob(count, 2, most, "How many points are drawn.", label="Points N", scale="box", more=True)
 
 
 def _seed() -> int:
@@ -150,9 +154,9 @@ def _seed() -> int:
 
 @choice
 class Blobs(Synthetic):
-    """Round clusters at random places."""
+    """Round clusters at random places; up to a million points."""
 
-    points: int = _points(300)
+    points: int = _points(300, 1_000_000)
     clusters: int = knob(4, 1, 12, "How many clusters are drawn.", more=True)
     spread: float = knob(0.9, 0.1, 3.0, "Standard deviation of each cluster.", more=True)
     seed: int = _seed()
@@ -220,6 +224,7 @@ class Stored(Dataset):
     """Your own table, from a file or pasted; it stays on this computer."""
 
     title = "Own table"
+    private = True
     digest: str = knob("", help="The table's SHA-256, its name in the store.", hidden=True)
     features: tuple[str, ...] = knob((), help="Which columns EM sees; all when none is named.", hidden=True)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +18,10 @@ from lvmviz.cells import (
     MAX_COLUMNS,
     MAX_ROWS,
     TableError,
+    blocks_of,
     decode,
     delimiter_of,
     quote,
-    rows_of,
     too_many_rows,
 )
 
@@ -54,25 +54,30 @@ class _Column(NamedTuple):
     title: str  # what the header says, empty where it says nothing
     lines: Sequence[int]  # the line of the file on which each cell's row begins, from 1
     cells: Sequence[str]
+    place: int  # which cell of a row it is
 
 
-def read_table(source: bytes | str) -> Table:
+def read_table(source: bytes | str, progress: Callable[[float], None] | None = None) -> Table:
     """Read a table of numbers from a CSV file's bytes or from pasted text.
 
     Delimiter, decimal comma and header are found from the content. The first text column with 2 to 20
     distinct values gives the labels; other text and leading row numbers are left out, each with a note.
+    What the columns are is settled by the first 20,000 rows. `progress` is told the share that has been read.
     Raises TableError, and nothing else, for whatever is not such a table.
     """
     text, notes = decode(source)
     delimiter = delimiter_of(text)
-    lines, rows = rows_of(text, delimiter)
+    blocks = blocks_of(text, delimiter, progress)
+    lines, rows = next(blocks)
     decimal = _decimal(rows, delimiter)
     if decimal == ",":
         notes.append("Commas were read as decimal commas.")
     columns = _columns(lines, rows, notes)
     numeric = [column for column in columns if _is_numeric(column)]
-    labels, names = _labels([column for column in columns if not _is_numeric(column)], notes)
-    numeric, values = _without_index(numeric, [_numbers(column, decimal) for column in numeric], notes)
+    texts = [column for column in columns if not _is_numeric(column)]
+    values, texts = _whole(numeric, texts, blocks, decimal)
+    labels, names = _labels(texts, notes)
+    numeric, values = _without_index(numeric, values, notes)
     points = np.ascontiguousarray(np.column_stack(values))
     points.setflags(write=False)
     return Table(points, tuple(column.name for column in numeric), labels, names, tuple(notes))
@@ -114,8 +119,6 @@ def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[
     below = rows[1:] if header else rows
     if len(below) < 2:
         raise TableError("The table has one row, and at least two rows of numbers are needed. Add rows.")
-    if len(below) > MAX_ROWS:
-        raise too_many_rows()
     if header is None:
         notes.append(
             "The first line does not name the columns, so they are called “column 1”, “column 2”, …."
@@ -124,13 +127,50 @@ def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[
         notes.append(f"Line {lines[0]} was read as the columns' names, although it holds {quote(number)}.")
     titles = header or [""] * len(below[0])
     columns = [
-        _Column(name, title, lines[-len(below) :], cells)
-        for name, title, cells in zip(_unique(titles), titles, zip(*below, strict=True), strict=True)
+        _Column(name, title, lines[-len(below) :], cells, place)
+        for place, (name, title, cells) in enumerate(
+            zip(_unique(titles), titles, zip(*below, strict=True), strict=True)
+        )
     ]
     kept = [column for column in columns if column.title or any(column.cells)]
     if len(kept) < len(columns):
         notes.append(f"Empty columns without a name were left out ({len(columns) - len(kept)}).")
     return kept
+
+
+def _whole(
+    numeric: list[_Column],
+    texts: list[_Column],
+    blocks: Iterator[tuple[list[int], list[list[str]]]],
+    decimal: str,
+) -> tuple[list[np.ndarray], list[_Column]]:
+    """The numbers (N,) of every numeric column, and the columns of text, to the end of the table."""
+    parts = [[_numbers(column, decimal)] for column in numeric]
+    words = [list(column.cells) for column in texts]
+    kept = {column.place for column in [*numeric, *texts]}
+    for lines, rows in blocks:
+        _check_left_out(lines, rows, set(range(len(rows[0]))) - kept)
+        for column, made in zip(numeric, parts, strict=True):
+            cells = [row[column.place] for row in rows]
+            made.append(_numbers(column._replace(lines=lines, cells=cells), decimal))
+        for column, cells in zip(texts, words, strict=True):
+            cells.extend(row[column.place] for row in rows)
+    values = [np.concatenate(made) for made in parts]
+    if max(map(len, [*values, *words]), default=0) > MAX_ROWS:
+        raise too_many_rows()
+    for column, numbers in zip(numeric, values, strict=True):
+        _check_spread(column, numbers)
+    return values, [column._replace(cells=cells) for column, cells in zip(texts, words, strict=True)]
+
+
+def _check_left_out(lines: list[int], rows: list[list[str]], places: set[int]) -> None:
+    """A column without a name that was empty so far has to stay so."""
+    for line, row in zip(lines, rows, strict=True) if places else ():
+        if filled := [row[place] for place in sorted(places) if row[place]]:
+            raise TableError(
+                f"Line {line}: {quote(filled[0])} stands in a column without a name that is empty above. "
+                "Name the column, or delete the cell."
+            )
 
 
 def _has_header(rows: list[list[str]]) -> bool:
@@ -169,7 +209,7 @@ def _numbers(column: _Column, decimal: str) -> np.ndarray:
         if not _NUMBER.fullmatch(cell) or wrong in cell:
             raise TableError(f"Line {line}, column {quote(column.name)}: {_fault(column, cell, decimal)}")
     values = np.array([float(cell.replace(",", ".").replace("\u2212", "-")) for cell in column.cells])
-    _check_values(column, values)
+    _check_size(column, values)
     return values
 
 
@@ -186,16 +226,19 @@ def _fault(column: _Column, cell: str, decimal: str) -> str:
     return f"{quote(cell)} is not a number, but other cells are. Correct it, or delete its row or column."
 
 
-def _check_values(column: _Column, values: np.ndarray) -> None:
-    name = quote(column.name)
+def _check_size(column: _Column, values: np.ndarray) -> None:
     large = np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)
     if large.size:
         first = int(large[0])
         line, cell = column.lines[first], quote(column.cells[first])
         raise TableError(
-            f"Line {line}, column {name}: {cell} is so large that its square overflows (more than 1e150). "
-            "Correct it, or divide the column by a constant."
+            f"Line {line}, column {quote(column.name)}: {cell} is so large that its square overflows "
+            "(more than 1e150). Correct it, or divide the column by a constant."
         )
+
+
+def _check_spread(column: _Column, values: np.ndarray) -> None:
+    name = quote(column.name)
     with np.errstate(all="ignore"):
         variance = values.var()
     if values.min() == values.max():

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from lvmviz import tables
+from lvmviz import cells, tables
 from lvmviz.tables import Table, TableError, read_table, to_csv
 
 CELLS = [
@@ -117,9 +117,9 @@ def assert_survives(source: bytes | str) -> None:
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    start = time.perf_counter()
+    start = time.process_time()  # of this process alone: the machine may be busy
     yield
-    assert time.perf_counter() - start < seconds
+    assert time.process_time() - start < seconds
 
 
 # ---- what is read ----
@@ -300,16 +300,19 @@ def test_calls_a_wholly_empty_column_by_its_name() -> None:
     assert "column “b”: the whole column is empty" in refusal("a,b,c\n1,,2\n2,,5\n")
 
 
-def test_limits_are_stated() -> None:
+def test_limits_are_stated(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert cells.MAX_ROWS == 1_000_000
+    for module in (cells, tables):  # so many rows are read in a test of their own
+        monkeypatch.setattr(module, "MAX_ROWS", 30_000)
     rows = "1,2\n" * tables.MAX_ROWS
     assert "variance" in refusal("a,b\n" + rows)  # not too many, only constant
-    assert "20,000" in refusal("a,b\n" + rows + "1,2\n")
-    assert "20,000" in refusal(rows + "1,2\n")
+    assert "30,000 rows" in refusal("a,b\n" + rows + "1,2\n")
+    assert "30,000 rows" in refusal(rows + "1,2\n")
     wide = [",".join(str(i * k) for k in range(1, 102)) for i in (1, 2)]
     assert "101 columns" in refusal("\n".join(wide)) and "100" in refusal("\n".join(wide))
     assert "201 cells" in refusal("," * 200 + "1\n" + "," * 200 + "2\n")
     assert "1,000" in refusal(f"a,b\n1,{'z' * 1001}\n2,y\n")
-    assert "20 MB" in refusal(b"1,2\n" * 5_000_001)
+    assert "60 MB" in refusal(b"1,2\n" * 15_000_001)
 
 
 @pytest.mark.parametrize(
@@ -522,6 +525,8 @@ def test_csv_of_the_widest_table_is_read() -> None:
     [
         b"1" * 20_000_000,
         b"," * 20_000_000,
+        b"," * cells.MAX_BYTES,
+        b"\n" * cells.MAX_BYTES,
         b"\n" * 20_000_000,
         b'"' * 20_000_000,
         b"1,2\n" * 5_000_000,
@@ -563,6 +568,50 @@ def test_200_megabytes_are_refused_uncopied(kind: type) -> None:
         assert tracemalloc.get_traced_memory()[1] < 1_000_000
     finally:
         tracemalloc.stop()
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7])
+@given(table=whole_tables())
+def test_the_size_of_a_block_does_not_matter(block: int, table: Table) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cells, "BLOCK", max(block, 2 + 1))  # a header and two rows settle the columns
+        assert_same(read_table(to_csv(table)), table)
+
+
+def many_rows(count: int) -> list[str]:
+    return ["x,kind,"] + [f"{i % 97}.5,{'ab'[i % 2]}," for i in range(count)]
+
+
+def test_what_comes_late_is_named_with_its_line() -> None:
+    rows = many_rows(50_000)
+    assert read_table("\n".join(rows)).points.shape == (50_000, 1)
+    for wrong, said in (
+        ("x,a,", "“x” is not a number"),
+        (",a,", "the cell is empty"),
+        ("1e200,a,", "so large"),
+        ("1,a", "has 2 cells where 3 are expected"),
+        ("1,a,7", "“7” stands in a column without a name"),
+    ):
+        message = refusal("\n".join([*rows[:45_000], wrong, *rows[45_000:]]))
+        assert "Line 45001" in message and said in message
+
+
+def test_classes_are_counted_to_the_end() -> None:
+    rows = many_rows(30_000)
+    assert read_table("\n".join(rows)).label_names == ("a", "b")
+    late = "\n".join([*rows, *(f"1,class {i}," for i in range(30))])
+    table = read_table(late)
+    assert table.labels is None and any("kind" in note for note in table.notes)
+
+
+def test_a_million_rows_are_read_to_the_bit_and_progress_is_told() -> None:
+    points = np.random.default_rng(0).standard_normal((tables.MAX_ROWS, 2))
+    text = to_csv(Table(points, ("a", "b"), None, (), ()))
+    shares: list[float] = []
+    with within(60):  # 6 seconds where it was written
+        table = read_table(text.encode(), shares.append)
+    np.testing.assert_array_equal(table.points, points)
+    assert shares == sorted(shares) and len(shares) > 20 and shares[-1] == 1.0
 
 
 def test_the_largest_table_is_read() -> None:

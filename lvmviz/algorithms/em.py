@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
@@ -12,14 +11,15 @@ from torch import Tensor
 from lvmviz.core import Algorithm, Key, choice, knob, real
 from lvmviz.datasets import Dataset, Iris
 from lvmviz.divergences import Decomposition
+from lvmviz.kept import kept
 from lvmviz.mixtures import (
     GaussianMixtureParams,
     Responsibilities,
-    decompose,
-    log_density,
-    maximum,
+    decompose_at,
+    maximum_at,
     not_positive_definite,
     responsibilities,
+    total_log_density,
 )
 from lvmviz.regularizers import Floor, Regularizer
 from lvmviz.starts import RandomPoints, Start
@@ -77,7 +77,8 @@ class EM(Algorithm):
     E: q(z_n = k) = pi_k N(x_n | mu_k, Sigma_k) / p(x_n); M: theta = argmax E_q[log p(X, Z | theta)].
     Each is half a step: E closes the gap KL(q || p(Z | X, theta)), M lifts ELBO and log-likelihood
     (Dempster, Laird and Rubin, 1977; Neal and Hinton, 1998; note 003).
-    Before the first E-step q knows nothing of x: q(z_n = k) = 1/K for every point.
+    Before the first E-step q knows nothing of x: q(z_n = k) = 1/K for every point. Points are passed over in
+    chunks of fixed order, so memory stays bounded and equal runs agree to the bit.
     """
 
     data: Dataset = knob(Iris(), help="The points to explain.", label="Data")
@@ -95,7 +96,7 @@ class EM(Algorithm):
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
         self.regularizer.refuse(spread)
         spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)
-        if bool(not_positive_definite(spread[:1], points.abs().amax(0)).any()):
+        if bool(not_positive_definite(spread[:1], _reach(points)).any()):
             raise ValueError(
                 "the points lie on a line or plane: raise the regularizer, or leave out a feature"
             )
@@ -104,7 +105,7 @@ class EM(Algorithm):
         # K times the same Gaussian: its posterior is 1/K everywhere, the q that knows nothing
         blank = theta._replace(means=points.mean(0).expand(count, -1))
         none = torch.zeros(count, dtype=torch.bool, device=points.device)
-        log_lik = log_density(theta, points).sum()
+        log_lik = total_log_density(theta, points)
         if not abs(float(log_lik)) < FARTHEST * len(points):
             raise ValueError("a start lies too far from the points to be told from nothing: place it nearer")
         return self._told(EMState(theta, blank, torch.zeros((), dtype=torch.int64), none, log_lik))
@@ -121,20 +122,25 @@ class EM(Algorithm):
 
     def _m_step(self, state: EMState) -> EMState:
         points = self._points()
-        theta = maximum(responsibilities(state.theta_q, points), points)
+        theta = maximum_at(state.theta_q, points)
         theta = theta._replace(covariances=self.regularizer(theta.covariances))
-        collapsed = not_positive_definite(theta.covariances, points.abs().amax(0))
+        collapsed = not_positive_definite(theta.covariances, _reach(points))
         # a collapsed Gaussian has no density: keep the last theta that had one
         kept = state.theta if bool(collapsed.any()) else theta
         return EMState(kept, state.theta_q, state.half_steps + 1, collapsed, state.log_lik)
 
+    def effort(self) -> float:
+        """On average over E and M: three passes, each with a triangular solve, exponentials and sums."""
+        rows, width = self.data.table().points.shape
+        return float(rows) * self.components * (1.5 * width**2 + 10.0 * width + 300.0)
+
     def q(self, state: EMState) -> Responsibilities:
-        """The responsibilities (N, K) that q is, from the parameters it was made from."""
+        """The responsibilities that q is, a table (N, K), from the parameters it was made from."""
         return responsibilities(state.theta_q, self._points())
 
     def _told(self, state: EMState) -> tuple[EMState, EMInfo]:
         """The state with its own log-likelihood, and its numbers."""
-        terms = decompose(state.theta, self.q(state), self._points())
+        terms = decompose_at(state.theta, state.theta_q, self._points())
         halves = int(state.half_steps)
         info = EMInfo(
             (halves + 1) // 2,
@@ -149,7 +155,16 @@ class EM(Algorithm):
         return _tensor(self.data, str(torch.get_default_device()))
 
 
-@functools.lru_cache(maxsize=8)
+def _bytes(points: Tensor) -> int:
+    return points.nbytes
+
+
+def _reach(points: Tensor) -> Tensor:
+    """How far the coordinates reach from 0, (D,)."""
+    return torch.maximum(points.amax(0).abs(), points.amin(0).abs())
+
+
+@kept(400_000_000, _bytes)
 def _tensor(data: Dataset, device: str) -> Tensor:
     points: np.ndarray = data.table().points
     return torch.from_numpy(np.array(points)).to(device=device, dtype=real(device))

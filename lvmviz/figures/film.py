@@ -49,7 +49,7 @@ class Film:
         self._add({"trace": trace, "keys": ["x", "y"], "affine": rows, "n": 6, **curve}, rows)
 
     def shares(self, trace: int, key: str, rows: Sequence[np.ndarray]) -> None:
-        """For every frame and point the two largest of its shares q, T times (n, K), told as words on hover."""
+        """For every frame and point the two largest of its q, T times (n, K), told as words on hover."""
         which, share = (np.stack(part) for part in zip(*map(_largest, rows), strict=True))
         move = {"trace": trace, "keys": [key], "which": which, "share": share, "n": which.shape[1]}
         move["most"] = which.shape[-1]

@@ -13,11 +13,13 @@ from torch import Tensor
 
 from lvmviz.algorithms.best_fit import best_fit
 from lvmviz.algorithms.vi import VI, landscape
+from lvmviz.core import Key
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line, MixtureOf2
-from lvmviz.objectives import quantiles
-from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments
-from lvmviz.runs.job import Trace
+from lvmviz.gradients import Estimator, Exact, elbo_terms
+from lvmviz.objectives import Objective, Renyi, ReverseKL, quantiles
+from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments, renyi
+from lvmviz.runs.job import Job, Trace
 from lvmviz.targets import Target
 
 GRID = 401
@@ -164,14 +166,50 @@ def hills(target: Target, family: Line) -> tuple[np.ndarray, np.ndarray, np.ndar
     return means.numpy(), sds.numpy(), landscape(target, family, means, sds).numpy()
 
 
+class Estimate(NamedTuple):
+    """A number, and what draws of q say of it."""
+
+    name: str
+    exact: float
+    mean: float  # of the draws
+    error: float  # its standard error; nan for a single draw
+
+    @property
+    def is_far(self) -> bool:
+        """Whether it is further than three standard errors from exact."""
+        return abs(self.mean - self.exact) > 3.0 * self.error + 1e-9 * (1.0 + abs(self.exact))
+
+
+def estimates(target: Target, family: Line, phi: Tensor, estimator: Estimator, key: Key) -> list[Estimate]:
+    """The ELBO and each part of its gradient as the estimator's S draws see them, beside the exact ones."""
+    noise = estimator.noise(key, family.dim)
+    with torch.no_grad():
+        elbo = elbo_terms(target, family)(phi, family.sample(phi, noise))
+    rows = torch.cat([elbo[:, None], estimator.per_draw(target, family, phi, noise)], 1)
+    exact = torch.cat(
+        [ReverseKL().value(target, family, phi[None]), Exact().per_draw(target, family, phi, noise)[0]]
+    )
+    errors = rows.std(0) / math.sqrt(len(rows)) if len(rows) > 1 else torch.full_like(exact, math.nan)
+    names = ("ELBO", *(f"slope in {name}" for name in family.names))
+    parts = (exact.tolist(), rows.mean(0).tolist(), errors.tolist())
+    return [Estimate(*part) for part in zip(names, *parts, strict=True)]
+
+
+def objective_at(target: Target, family: Line, phi: Tensor, objective: Objective) -> float:
+    """What is climbed, at this q, by quadrature, nats."""
+    if isinstance(objective, Renyi):
+        return float(renyi(target, family, phi, objective.alpha).bound)
+    return float(objective.value(target, family, phi[None])[0])
+
+
 # ---- traces of VI ----
 
 
-def vi(trace: Trace) -> VI:
-    """The VI that made a trace."""
-    if not isinstance(trace.job.algorithm, VI):
-        raise TypeError(f"{type(trace.job.algorithm).__name__} fits no q: give a trace of VI")
-    return trace.job.algorithm
+def vi(job: Job) -> VI:
+    """The VI that a job runs."""
+    if not isinstance(job.algorithm, VI):
+        raise TypeError(f"{type(job.algorithm).__name__} fits no q: give a job of VI")
+    return job.algorithm
 
 
 def phis(trace: Trace) -> Tensor:
@@ -181,7 +219,7 @@ def phis(trace: Trace) -> Tensor:
 
 def paths(trace: Trace) -> np.ndarray:
     """(B, T, 2) mean and standard deviation of every start at every snapshot."""
-    return places(vi(trace).family, torch.stack([snapshot.state.phi for snapshot in trace], 1))
+    return places(vi(trace.job).family, torch.stack([snapshot.state.phi for snapshot in trace], 1))
 
 
 def places(family: Family, phi: Tensor) -> np.ndarray:

@@ -22,7 +22,7 @@ def components(trace: Trace, channel: str) -> None:
     table(
         "components",
         COLUMNS,
-        frames=_frames(f"{trace.job.id}:{len(trace)}", trace, frame.dark()),
+        frames=_frames(trace.key, trace, frame.dark()),
         alt="Weight, number of points and smallest eigenvalue of every component",
         height=int(HEIGHT * frame.scale()),
         channel=channel,
@@ -30,7 +30,7 @@ def components(trace: Trace, channel: str) -> None:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _frames(id: str, _trace: Trace, dark: bool) -> list[list[list[Cell]]]:
+def _frames(key: tuple[str, int, int], _trace: Trace, dark: bool) -> list[list[list[Cell]]]:
     colours = tokens(dark).categories
     counts = summaries.counts(_trace)
     weights, eigenvalues = summaries.weights(_trace), summaries.smallest_eigenvalues(_trace)

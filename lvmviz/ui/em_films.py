@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from lvmviz.figures import bounds, mixtures, steps
 from lvmviz.figures.film import Film
+from lvmviz.figures.mixtures import Shown
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import em as summaries
 
@@ -11,21 +12,43 @@ from lvmviz.summaries import em as summaries
 def picture(trace: Trace, axes: tuple[int, int], dark: bool) -> Film:
     """Points and components in two of the columns, or in the only one."""
     table = summaries.em(trace).data.table()
-    rows, _ = mixtures.drawn(len(table.points))
-    resp, weights = summaries.responsibilities(trace, rows), summaries.weights(trace)
-    known = {
-        "rows": rows,
-        "labels": table.labels,
-        "label_names": table.label_names,
-        "collapsed": summaries.collapsed(trace),
-        "clicked": summaries.clicked(trace, axes),
-        "dark": dark,
-    }
+    shown = _shown(trace, axes)
     if len(table.columns) == 1:
-        points, column = table.points[:, 0], table.columns[0]
-        return mixtures.picture_1d(points, resp, *summaries.densities(trace), weights, column=column, **known)
+        densities = summaries.densities(trace)
+        return mixtures.picture_1d(table.points[:, 0], shown, densities, column=table.columns[0], dark=dark)
     points, columns = table.points[:, list(axes)], [table.columns[axis] for axis in axes]
-    return mixtures.picture(points, resp, summaries.ellipses(trace, axes), weights, columns=columns, **known)
+    return mixtures.picture(points, shown, summaries.ellipses(trace, axes), columns=columns, dark=dark)
+
+
+def alt(trace: Trace) -> str:
+    """The picture in words."""
+    em = summaries.em(trace)
+    said = f"{em.data.name()}: {em.components} Gaussian components, points coloured by responsibility"
+    return f"{said}. {told(trace)}".removesuffix(". ")
+
+
+def told(trace: Trace) -> str:
+    """How the points are drawn, where not each of them has a mark of its own."""
+    return mixtures.told(*summaries.table_points(trace).shape)
+
+
+def _shown(trace: Trace, axes: tuple[int, int]) -> Shown:
+    """What the picture shows of the points: those that are drawn, or of very many how dense they are."""
+    table = summaries.em(trace).data.table()
+    shown = Shown(
+        resp=(),
+        weights=summaries.weights(trace),
+        labels=table.labels,
+        label_names=table.label_names,
+        collapsed=summaries.collapsed(trace),
+        clicked=summaries.clicked(trace, axes),
+    )
+    if len(table.points) > mixtures.DENSE:
+        seen = tuple(dict.fromkeys(axes))
+        cells = summaries.cells(trace, seen, mixtures.GRID if len(seen) > 1 else mixtures.BARS)
+        return shown._replace(cells=cells, resp=summaries.cell_responsibilities(trace, seen, cells))
+    rows, _ = mixtures.drawn(len(table.points))
+    return shown._replace(rows=rows, resp=summaries.responsibilities_of(trace, rows))
 
 
 def trace_chart(trace: Trace, dark: bool) -> Film:

@@ -18,12 +18,14 @@ from lvmviz.datasets import Stored
 from lvmviz.own_data import MissingData, StoreError
 from lvmviz.starts import ByHand
 from lvmviz.summaries import em as summaries
-from lvmviz.tables import read_table, to_csv
+from lvmviz.tables import Table, read_table, to_csv
 from lvmviz.ui import frame, state
 from lvmviz.ui.controls import words
 from lvmviz.ui.plot import spot as spot_on
 
 SCENE_MARK = "lvmviz scene"
+MOST_PASTED = 5_000_000  # characters; a browser takes no more with ease
+_LONG = 2_000_000  # bytes that take about half a second
 _FILE, _PASTE, _FAULT, _NOTES = (f"lvmviz.own.{part}" for part in ("file", "paste", "fault", "notes"))
 
 
@@ -37,7 +39,7 @@ def own_table(name: str) -> Mapping[str, Any]:
             "or paste rows and columns",
             key=_PASTE,
             height=110,
-            max_chars=MAX_BYTES,
+            max_chars=MOST_PASTED,
             placeholder="x,y\n1.0,2.0\n1.5,1.8",
         )
         st.button("Use what is pasted", on_click=_from_paste, args=(name,), width="stretch")
@@ -96,7 +98,7 @@ def _take(name: str, source: bytes | str) -> None:
         if scene is not None:
             _open_scene(scene)
             return
-        table = read_table(source)
+        table = _read(source)
         digest = own_data.put(table)
     except (TableError, StoreError) as fault:
         st.session_state[_FAULT] = str(fault)
@@ -104,6 +106,22 @@ def _take(name: str, source: bytes | str) -> None:
     st.session_state[_NOTES] = digest, table.notes
     state.place(f"{name}.digest", digest)
     state.place(state.POSITION, "")
+
+
+def _read(source: bytes | str) -> Table:
+    """The table, with a bar where reading it takes a while."""
+    if len(source) < _LONG:
+        return read_table(source)
+    place = st.empty()
+    bar = place.progress(0.0, "Reading the table")
+
+    def show(share: float) -> None:
+        bar.progress(min(1.0, share), "Reading the table")
+
+    try:
+        return read_table(source, show)
+    finally:
+        place.empty()
 
 
 # ---- scene files: the link and the table in one file ----

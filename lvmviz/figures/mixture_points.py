@@ -1,0 +1,204 @@
+"""The points that a mixture explains: a mark for each, or, where they are many, their density in cells."""
+
+from __future__ import annotations
+
+import base64
+import html
+import struct
+import zlib
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lvmviz.figures import theme
+from lvmviz.figures.drawing import scatter
+from lvmviz.figures.film import Film
+from lvmviz.figures.mixture_marks import add
+from lvmviz.figures.theme import Tokens
+from lvmviz.summaries.em import SAMPLE, Cells, sample
+
+MOST_POINTS = SAMPLE
+DENSE = 20_000  # more points than these are drawn as cells
+GRID = (160, 60)  # cells across and up: about 5 px each
+BARS = (120,)
+_FAINTEST, _LEVELS, _SHADES = 0.2, 16, 52  # of a cell with one point; steps of opacity and of colour
+
+
+class Shown(NamedTuple):
+    """What both pictures of a mixture show, whatever the number of columns."""
+
+    resp: Sequence[np.ndarray]  # T times (n, K): q of the drawn rows, or in the middle of the filled cells
+    weights: np.ndarray  # (T, K)
+    rows: np.ndarray | None = None  # (n,) which points are drawn; None: q is that of all of them
+    labels: np.ndarray | None = None  # (N,) indices into label_names
+    label_names: Sequence[str] = ()
+    collapsed: np.ndarray | None = None  # (T, K) bool, components without a density
+    clicked: np.ndarray | None = None  # (M, 2), in one dimension (M,): centres placed by hand
+    cells: Cells | None = None  # drawn in place of points
+
+
+def drawn(count: int) -> tuple[np.ndarray, str]:
+    """Which rows of so many points are drawn, and a note when these are not all."""
+    rows = sample(count)
+    if len(rows) == count:
+        return rows, ""
+    return rows, f"{len(rows):,} of {count:,} points are drawn, chosen at random; all of them are used."
+
+
+def told(count: int, columns: int) -> str:
+    """The sentence on how so many points of so many columns are drawn; empty where each has its own mark."""
+    if count <= DENSE:
+        return drawn(count)[1]
+    alone = ", from these two columns alone" if columns > 2 else ""
+    if columns == 1:
+        return f"{count:,} points as a histogram: a bar's colour is q in its middle."
+    return (
+        f"{count:,} points as a density: a cell's colour is q in its middle{alone}, "
+        "its opacity the log of its count."
+    )
+
+
+def plain(text: str) -> str:
+    """A person's own words, as words: no tags and no template fields."""
+    return html.escape(text, quote=False).replace("%{", "%&#123;")
+
+
+def draw_points(
+    film: Film, points: np.ndarray, shown: Shown, rows: np.ndarray, columns: Sequence[str], dark: bool
+) -> None:
+    """The rows' points (n, 2) in the mixed colours of their q; strokes of a rug where there is one column."""
+    colours = theme.tokens(dark)
+    mixed = _mixed(shown.resp, dark)
+    first = _css(mixed[0])
+    rug = len(columns) == 1
+    where = "<br>".join(f"{plain(name)} %{{{axis}}}" for name, axis in zip(columns, "xy", strict=False))
+    trace = scatter(
+        x=points[:, 0].tolist(),
+        y=points[:, 1].tolist(),
+        mode="markers",
+        marker=_strokes(first) if rug else _dots(first, colours),
+        hovertext=_rows_told(rows, shown.labels, shown.label_names),
+        text="",
+        hovertemplate=f"%{{hovertext}}<br>{where}%{{text}}<extra></extra>",
+    )
+    index = add(film, trace)
+    film.colours(index, "marker.line.color" if rug else "marker.color", mixed)
+    film.shares(index, "text", shown.resp)
+
+
+def _dots(colour: list[str], colours: Tokens) -> dict[str, Any]:
+    """Round marks with a halo; smaller when there are many, which hide each other."""
+    size = float(np.clip(8.5 * (400 / max(len(colour), 1)) ** 0.25, 5.0, 8.5))
+    return {
+        "size": size,
+        "color": colour,
+        "opacity": 1,
+        "line": {"width": 1 if size > 6 else 0.5, "color": colours.bg},
+    }
+
+
+def _strokes(colour: list[str]) -> dict[str, Any]:
+    """The strokes of a rug."""
+    return {"symbol": "line-ns", "size": 14, "opacity": 1, "line": {"width": 1.5, "color": colour}}
+
+
+def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
+    """Row numbers from 1, with the label where one is known."""
+    if labels is None:
+        return [f"row {row + 1}" for row in rows.tolist()]
+    told = [plain(names[int(label)]) if 0 <= label < len(names) else "" for label in labels[rows]]
+    return [
+        f"row {row + 1}" + (f", {name}" if name else "")
+        for row, name in zip(rows.tolist(), told, strict=True)
+    ]
+
+
+def _mixed(resp: Sequence[np.ndarray], dark: bool) -> np.ndarray:
+    """The mixed colours (T, n, 3) of every frame, mixed once where neighbours share their q."""
+    made: list[np.ndarray] = []
+    last = None
+    for q in resp:
+        made.append(made[-1] if q is last else theme.mix(q, dark))
+        last = q
+    return np.stack(made)
+
+
+def _css(colours: np.ndarray) -> list[str]:
+    """sRGB bytes (n, 3) as a browser reads them."""
+    return ["rgb({},{},{})".format(*colour) for colour in colours.tolist()]
+
+
+# ---- cells ----
+
+
+def draw_density(film: Film, cells: Cells, resp: Sequence[np.ndarray], dark: bool) -> None:
+    """The filled cells of two columns as one picture under everything, in the colours of q at every frame."""
+    low, high = cells.low, cells.high
+    sources = _pictures(cells, _mixed(resp, dark))
+    place = {"x": low[0], "y": high[1], "sizex": high[0] - low[0], "sizey": high[1] - low[1]}
+    where = {"xref": "x", "yref": "y", "xanchor": "left", "yanchor": "top", "sizing": "stretch"}
+    film.figure.update_layout(images=[{"source": sources[0], "layer": "below", **place, **where}])
+    film.values(None, "images[0].source", sources)
+
+
+def _pictures(cells: Cells, mixed: np.ndarray) -> list[str]:
+    """One PNG a frame; few shades and few opacities, so that it is small."""
+    column, row = cells.filled().T
+    row = cells.counts.shape[1] - 1 - row
+    canvas = np.zeros((*cells.counts.shape[::-1], 4), np.uint8)
+    canvas[row, column, 3] = _opacities(cells)
+    step = 255 / (_SHADES - 1)
+    made: list[str] = []
+    for t in range(len(mixed)):
+        if t and np.array_equal(mixed[t], mixed[t - 1]):
+            made.append(made[-1])
+            continue
+        canvas[row, column, :3] = np.round(np.round(mixed[t] / step) * step)
+        made.append(f"data:image/png;base64,{base64.b64encode(png(canvas)).decode('ascii')}")
+    return made
+
+
+def _opacities(cells: Cells) -> np.ndarray:
+    """How much of a filled cell's colour shows (n,) uint8: the logarithm of its count."""
+    heights = np.log(cells.counts[tuple(cells.filled().T)])
+    share = _FAINTEST + (1 - _FAINTEST) * heights / max(float(heights.max()), 1e-9)
+    return np.round(255 * np.round(share * _LEVELS) / _LEVELS).astype(np.uint8)
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """A picture (height, width, 4) of sRGB and opacity, uint8, as a PNG file (ISO/IEC 15948)."""
+    height, width, _ = pixels.shape
+    lines = pixels.reshape(height, -1)
+    up = np.diff(lines, axis=0, prepend=np.zeros_like(lines[:1]))  # filter 2: what the line above has not
+    body = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
+    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(body, 9)) + _chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def _chunk(name: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
+
+def heights(cells: Cells) -> np.ndarray:
+    """The densities (n,) of the filled cells of one column: their areas sum to one."""
+    width = (cells.high[0] - cells.low[0]) / cells.counts.shape[0]
+    return cells.counts[cells.filled()[:, 0]] / (cells.counts.sum() * width)
+
+
+def draw_bars(film: Film, cells: Cells, resp: Sequence[np.ndarray], dark: bool) -> None:
+    """The histogram of one column as a density, in the colours of q at every frame."""
+    mixed = _mixed(resp, dark)
+    width = (cells.high[0] - cells.low[0]) / cells.counts.shape[0]
+    counts = cells.counts[cells.filled()[:, 0]]
+    bars = {
+        "type": "bar",
+        "x": cells.centres()[:, 0].tolist(),
+        "y": heights(cells).tolist(),
+        "width": width,
+        "marker": {"color": _css(mixed[0]), "opacity": 0.55, "line": {"width": 0}},
+        "hovertext": [f"{count:,} points" for count in counts.tolist()],
+        "hoverinfo": "text",
+    }
+    film.colours(add(film, bars), "marker.color", mixed)

@@ -1,0 +1,109 @@
+"""q at every snapshot of a trace of EM: what it says of points, and what it adds up to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import overload
+
+import numpy as np
+import torch
+
+from lvmviz.algorithms.em import EMState
+from lvmviz.mixtures import GaussianMixtureParams, chunks
+from lvmviz.mixtures import responsibilities as posterior
+from lvmviz.runs.job import Trace
+from lvmviz.summaries.em.trace import distinct_q, em, on_cpu, sample, table_points
+
+MOST_LABELS = 20_000  # of more points than these, the agreement with the labels is that of a sample
+
+
+class Responsibilities(Sequence[np.ndarray]):
+    """q (n, K) of some places at every snapshot, made when asked for: a long trace holds no big table."""
+
+    def __init__(self, which: np.ndarray, made: Sequence[GaussianMixtureParams], points: np.ndarray) -> None:
+        self._which = which  # (T,) which theta each snapshot's q was made from
+        self._made = made
+        self._points = torch.tensor(points, dtype=torch.float64)  # (n, D)
+        self._last: tuple[int, np.ndarray] | None = None
+
+    def __len__(self) -> int:
+        return len(self._which)
+
+    @overload
+    def __getitem__(self, index: int) -> np.ndarray: ...
+    @overload
+    def __getitem__(self, index: slice) -> Responsibilities: ...
+    def __getitem__(self, index: int | slice) -> np.ndarray | Responsibilities:
+        if isinstance(index, slice):
+            return Responsibilities(self._which[index], self._made, self._points.numpy())
+        which = int(self._which[index])
+        if self._last is None or self._last[0] != which:
+            self._last = which, posterior(self._made[which], self._points).resp.numpy()
+        return self._last[1]
+
+
+def responsibilities_of(trace: Trace, rows: np.ndarray) -> Responsibilities:
+    """q(z_n = k) of some rows at every snapshot."""
+    return Responsibilities(*distinct_q(trace), table_points(trace)[rows])
+
+
+def responsibilities(trace: Trace, rows: np.ndarray | None = None) -> np.ndarray:
+    """q(z_n = k) at every snapshot in one table (T, N, K), of all points or of some rows of them."""
+    rows = np.arange(len(table_points(trace))) if rows is None else rows
+    return np.stack(list(responsibilities_of(trace, rows)))
+
+
+def counts(trace: Trace) -> np.ndarray:
+    """N_k, the points each component explains, at every snapshot (T, K).
+
+    The M-step after a q sets pi_k = N_k / N: where it is in the trace, no point is looked at again.
+    """
+    which, made = distinct_q(trace)
+    points = table_points(trace)
+    known: dict[int, np.ndarray] = {}
+    for number, snapshot in zip(which.tolist(), trace, strict=True):
+        if _moved_by_q(snapshot.state):
+            known[number] = len(points) * on_cpu(snapshot.state.theta).weights.numpy()
+    sums = [known[i] if i in known else _counted(theta, points) for i, theta in enumerate(made)]
+    return np.stack(sums)[which]
+
+
+def _moved_by_q(state: EMState) -> bool:
+    """Whether theta is what the M-step made of this q; after a collapse it is an older one."""
+    halves = int(state.half_steps)
+    return halves > 0 and halves % 2 == 0 and not bool(state.collapsed.any())
+
+
+def _counted(theta: GaussianMixtureParams, points: np.ndarray) -> np.ndarray:
+    """N_k (K,) by a pass over all points."""
+    parts = chunks(torch.tensor(points, dtype=torch.float64), len(theta.weights))
+    return sum(posterior(theta, part).resp.sum(0) for part in parts).numpy()  # type: ignore[union-attr]
+
+
+def adjusted_rand(trace: Trace) -> np.ndarray | None:
+    """How well the likeliest components agree with the labels (T,); None without labels.
+
+    1 is the same grouping, 0 what chance gives (Hubert and Arabie, 1985, "Comparing partitions"). Of more
+    than 20,000 points it is that of a fixed sample of so many.
+    """
+    labels = em(trace).data.table().labels
+    if labels is None:
+        return None
+    rows = sample(len(labels), MOST_LABELS)
+    which, made = distinct_q(trace)
+    all_q = Responsibilities(np.arange(len(made)), made, table_points(trace)[rows])
+    return np.array([_rand(labels[rows], resp.argmax(1)) for resp in all_q])[which]
+
+
+def _rand(labels: np.ndarray, groups: np.ndarray) -> float:
+    labels, groups = (np.unique(side, return_inverse=True)[1] for side in (labels, groups))
+    table = np.zeros((labels.max() + 1, groups.max() + 1))
+    np.add.at(table, (labels, groups), 1.0)
+    same, rows, columns = (_pairs(side) for side in (table, table.sum(1), table.sum(0)))
+    chance = rows * columns / max(_pairs(table.sum()), 1.0)
+    best = (rows + columns) / 2
+    return 1.0 if best == chance else float((same - chance) / (best - chance))
+
+
+def _pairs(sizes: np.ndarray) -> float:
+    return float((sizes * (sizes - 1) / 2).sum())
