@@ -24,6 +24,8 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from lvmviz.runs import engine
+
 ROOT = Path(__file__).parents[1]
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 FLAGS = """--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
@@ -65,16 +67,54 @@ ARM = """(measure) => {
   }, { once: true, capture: true }));
 }"""
 
+# counts drawn frames in which q's line moved; times from a hand's request to the thermometer that answers
+WATCH = """() => {
+  const plot = document.querySelector('.lv-plot[data-name=picture]');
+  const gauge = document.querySelector('.lv-plot[data-name=thermometer]');
+  const hand = plot.parentElement.lvPlot.hand;
+  const seen = (window.lvDrag = { frames: 0, took: [] });
+  const pending = [];
+  const flush = hand.flush.bind(hand);
+  hand.flush = (settled) => {
+    const before = hand.sent;
+    flush(settled);
+    if (hand.sent > before) pending.push([hand.sent, performance.now()]);
+  };
+  new MutationObserver(() => {
+    const now = performance.now();
+    while (pending.length && pending[0][0] <= hand.answered) seen.took.push(now - pending.shift()[1]);
+  }).observe(gauge, { attributes: true, attributeFilter: ['data-drawn'] });
+  let was;
+  const look = () => {
+    const line = hand.line(hand.curves[0].trace);
+    const now = line && line.getAttribute('transform') + line.getAttribute('d');
+    if (now !== was) seen.frames += 1;
+    was = now;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+# a hand that moves 125 times a second, as a mouse does; the driver's own moves wait for the page
+SWING = """([x, y]) => {
+  const handle = document.querySelector('[data-name=picture] .lv-handle-loc');
+  const begun = performance.now();
+  window.lvSwing = setInterval(() => {
+    const clientX = x + 120 * Math.sin((performance.now() - begun) / 400);
+    const where = { clientX, clientY: y, pointerId: 1, bubbles: true };
+    handle.dispatchEvent(new PointerEvent('pointermove', where));
+  }, 8);
+}"""
+
 
 @contextlib.contextmanager
-def serve(script: str) -> Iterator[str]:
-    """A server of the app, or of the peer, on a free port."""
+def serve(script: str, home: str = "") -> Iterator[str]:
+    """A server of the app, or of the peer, on a free port; its data in `home`, else in a new folder."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory() as own:
         command = [sys.executable, "-m", "streamlit", "run", script, "--server.port", str(port)]
-        env = os.environ | {"LVMVIZ_HOME": home, "PYTHONPATH": str(ROOT)}
+        env = os.environ | {"LVMVIZ_HOME": home or own, "PYTHONPATH": str(ROOT)}
         process = subprocess.Popen(
             command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -85,6 +125,16 @@ def serve(script: str) -> Iterator[str]:
         finally:
             process.terminate()
             process.wait(20)
+            _wait_for_engine(Path(home or own))
+
+
+def _wait_for_engine(home: Path) -> None:
+    """Until the engine that the app has started has ended: it writes into a folder that is about to go."""
+    for _ in range(300):
+        if not engine.alive(home):
+            return
+        time.sleep(0.1)
+    raise RuntimeError("the engine outlived the app by 30 s")
 
 
 def _wait(address: str) -> None:
@@ -170,6 +220,30 @@ def zoom_kept(page: Page) -> bool:
     return before == kept
 
 
+def drag(page: Page, seconds: float = 8.0) -> dict[str, object]:
+    """q's centre swung to and fro: frames a second, exact answers a second, and whether the link follows."""
+    handle = page.locator("[data-name=picture] .lv-handle-loc").bounding_box()
+    assert handle
+    x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    page.evaluate(WATCH)
+    before, begun = page.url, time.monotonic()
+    page.evaluate(SWING, [x, y])
+    page.wait_for_timeout(1000 * seconds)
+    page.evaluate("clearInterval(window.lvSwing)")
+    seen, took = page.evaluate("window.lvDrag"), time.monotonic() - begun
+    waited = page.url == before
+    page.mouse.up()
+    page.wait_for_timeout(1000)
+    return {
+        "frames_per_second": round(seen["frames"] / took, 1),
+        "answers_per_second": round(len(seen["took"]) / took, 1),
+        "answer_ms": spread(seen["took"]),
+        "link_waits_for_release_then_follows": waited and page.url != before,
+    }
+
+
 def first_picture(browser: Browser, address: str) -> float:
     """Seconds from opening the address to the first drawn picture."""
     page = browser.new_page(viewport={"width": 1440, "height": 900})
@@ -199,6 +273,11 @@ def main() -> None:
             result["zoom_kept_over_20_steps"] = zoom_kept(page)
             ours = slider(page, OURS)
             result["control_ms"] = spread(ours)
+            page.goto(address + "/fit_q_1d")
+            page.wait_for_selector("[data-name=picture] .lv-handle-loc", timeout=60_000)
+            ready(page)
+            page.wait_for_timeout(1000)
+            result["drag"] = drag(page)
             page.close()
         with serve("benchmarks/peer_plotly_chart.py") as address:
             page = browser.new_page(viewport={"width": 1440, "height": 900})

@@ -15,12 +15,36 @@ MEASURE = 25  # how often a line is measured at most
 ROUNDING = 1e-15  # a change below this share of the value is no change
 ARMIJO, WOLFE = 1e-4, 0.9
 
+Slope = Callable[[Tensor], tuple[Tensor, Tensor]]  # phi (B, P) -> value (B,), gradient (B, P)
+
 
 class Hill(NamedTuple):
     """What an optimizer may ask about B hills; every member of a batch climbs its own."""
 
-    slope: Callable[[Tensor], tuple[Tensor, Tensor]]  # phi (B, P) -> value (B,), gradient (B, P)
+    slope: Slope
     fisher: Callable[[Tensor], Tensor]  # phi (B, P) -> (B, P, P), the Fisher information of q
+
+
+def slope_of(value: Callable[[Tensor], Tensor], phi: Tensor) -> tuple[Tensor, Tensor]:
+    """A value (B,) and its gradient (B, P), both detached."""
+    with torch.enable_grad():
+        leaf = phi.detach().requires_grad_()
+        heights = value(leaf)
+        return heights.detach(), torch.autograd.grad(heights.sum(), leaf)[0]
+
+
+def remembered(slope: Slope, phi: Tensor | None = None, answer: tuple[Tensor, Tensor] | None = None) -> Slope:
+    """The slope, which is not computed twice in a row for an equal phi."""
+    last = [(phi, answer)]
+
+    def ask(at: Tensor) -> tuple[Tensor, Tensor]:
+        phi, answer = last[0]
+        if answer is None or phi is None or not torch.equal(phi, at):
+            answer = slope(at)
+            last[0] = (at, answer)
+        return answer
+
+    return ask
 
 
 class Optimizer(Choice):

@@ -1,7 +1,5 @@
 """Fit q in one dimension: push q onto the posterior with the hand, and watch the ELBO close on log p."""
 
-from typing import Any
-
 from lvmviz import VI, Job, ui
 from lvmviz.core import Knob
 from lvmviz.families import Family, Gaussian, LocationScale, SinhArcsinh
@@ -13,8 +11,10 @@ from lvmviz.optimizers import Adam, Optimizer
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import fit as summaries
 from lvmviz.targets import Cauchy, EqualModes, Skewed, Target, TwoModes
-from lvmviz.ui import fit, fit_films, own
+from lvmviz.ui import answers, fit, fit_films, fit_numbers, own
 from lvmviz.ui.derivation_vi import lines
+from lvmviz.ui.fit_answer import Look, answer
+from lvmviz.ui.fit_formula import own_formula
 
 TITLE = "One dimension"
 GROUP = "Fit q"
@@ -25,7 +25,6 @@ NAMES = {"log_evidence": "log p(x)", "kl": "KL(q‖p)", "elbo": "ELBO"}
 POSTERIOR = Knob(label="Posterior", help="What q has to cover.")
 FAMILY = Knob(label="Family of q", help="What q may be.")
 OBJECTIVE = Knob(label="Objective", help="What Fit climbs.")
-NUMBERS = (ui.Column("also exact", "left"), ui.Column("nats"))
 OPTIMIZER = Knob(label="Optimizer", help="How q moves.")
 GRADIENT = Knob(label="Gradient", help="Exact by quadrature, or estimated from draws.")
 STARTS = Knob(1, 64, "How many q's climb at once.", "Starts", "box")
@@ -109,7 +108,7 @@ def draw() -> None:
     stage = ui.stage()
     with stage.controls:
         view, more = ui.columns()
-    controls = ui.Controls(view, more, {Formula: fit.own_formula})
+    controls = ui.Controls(view, more, {Formula: own_formula})
     try:
         target = controls.choose(Target, "target", Skewed(), POSTERIOR, aside=True)
         family = controls.choose(Family, "family", Gaussian(), FAMILY, aside=True)
@@ -120,7 +119,7 @@ def draw() -> None:
         job = _job(ui.Controls(more, more), target, q, objective)
         with stage.picture:
             trace = ui.live(job) if fit.fitted() else None
-        _show(stage, controls, target, q, trace)
+        _show(stage, controls, job, q, trace)
     except (ValueError, LookupError, OSError) as fault:
         with stage.picture:
             ui.failed(str(fault))
@@ -130,7 +129,7 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
     """What Fit would do from where q stands."""
     optimizer = controls.choose(Optimizer, "optimizer", Adam(), OPTIMIZER)
     gradient = controls.choose(Estimator, "gradient", Exact(), GRADIENT)
-    starts, steps = controls.value("starts", int, 8, STARTS), controls.value("steps", int, 80, STEPS)
+    starts, steps = controls.value("starts", int, 8, STARTS), controls.value("steps", int, 200, STEPS)
     start = fit.range_of(target)
     vi = VI(
         target=target,
@@ -147,7 +146,9 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
     return Job(vi, steps=steps, seed=controls.value("seed", int, 0, SEED))
 
 
-def _show(stage: ui.Stage, controls: ui.Controls, target: Target, q: fit.Q, trace: Trace | None) -> None:
+def _show(stage: ui.Stage, controls: ui.Controls, job: Job, q: fit.Q, trace: Trace | None) -> None:
+    vi = summaries.vi(job)
+    target = vi.target
     dark, hide, other = ui.dark(), fit.guessing(controls), fit.second(controls, target)
     phis = q.phi[None] if trace is None else summaries.phis(trace)
     terms = [summaries.terms(target, q.family, q.phi)] if trace is None else summaries.decompositions(trace)
@@ -162,23 +163,30 @@ def _show(stage: ui.Stage, controls: ui.Controls, target: Target, q: fit.Q, trac
             height=PICTURE,
             alt=f"{target.name()}: the posterior, and q from the family {q.family.name()}",
             channel=PLAYER,
-            hand=fit.hand(q, made.bells, made.traces),
+            hand=fit.hand(q, made.bells, made.traces, answers.address() if trace is None else ""),
             on_hand=fit.dragged(q.family),
         )
         index = _player(trace)
         _lower_row(target, q, trace, hide, depends)
-    best = summaries.best(target, q.family)[1]
+    best, beside = summaries.best(target, q.family)[1], None if other is None else fit.terms(target, other)
+    chosen = ""
     with stage.evidence:
         if hide:
             fit.reveal(terms[index].kl, best)
         else:
-            ui.thermometer(lambda: terms, depends=depends, decimals=3, names=NAMES, channel=PLAYER)
-            _numbers(target, q, phis[index], best)
+            chosen = ui.thermometer(lambda: terms, depends=depends, decimals=3, names=NAMES,
+                           second=beside, channel=PLAYER)  # fmt: skip
+            fit_numbers.numbers(target, q.family, phis[index], best, vi.objective)
+            fit_numbers.estimates(target, q.family, phis[index], vi.gradient, job.seed)
             if trace is not None:
                 entries = [
                     ui.Entry(str(step), "q" if step else "", t.elbo, t.kl) for step, t in enumerate(terms)
                 ]
                 ui.ledger(entries, decimals=3, unit="", channel=PLAYER, what="the path on the left")
+    if trace is None:
+        ends = fit.range_of(target)
+        look = Look(job, q, ends, best, second, beside, chosen, NAMES, dark, ui.scale(), hide)
+        answers.offer(lambda places: answer(look, places))
     if not hide:
         ui.derivation(lines(terms[index]), decimals=3)
     if hide:
@@ -211,7 +219,8 @@ def _lower_row(
     """The landscape with the paths on it, and the ELBO over the iterations."""
     left, right = ui.halves()
     with left:
-        ui.head("landscape", "ELBO over mean and sd of q", "click to put q there")
+        of = "q, both parts," if len(q.places) > 1 else "q"
+        ui.head("landscape", "ELBO over mean and sd of q", f"click to put {of} there")
         ui.plot(
             "landscape",
             lambda: fit_films.landscape(target, q.family, trace, ui.dark(), hide),
@@ -219,7 +228,7 @@ def _lower_row(
             height=ROW,
             alt="The ELBO over the mean and the standard deviation of q",
             channel=PLAYER,
-            on_spot=fit.jump,
+            on_spot=fit.jump(q),
             mark=None if trace is not None else fit.mark(target, q),
         )
     with right:
@@ -229,18 +238,6 @@ def _lower_row(
         elif not hide:
             ui.plot("iterations", lambda: fit_films.trace(trace, ui.dark()), depends=depends, height=ROW,
                     alt="ELBO over the iterations under log p(x)", channel=PLAYER)  # fmt: skip
-
-
-def _numbers(target: Target, q: fit.Q, phi: Any, best: float) -> None:
-    """What else quadrature says of q."""
-    told = summaries.numbers(target, q.family, phi)
-    rows = [
-        ["KL(p‖q), the other way", number(told.forward, 3)],
-        ["p within q's central 90 %", number(100 * told.coverage, 1) + " %"],
-        [f"best KL of a {q.family.name()}", number(best, 3)],
-        ["off by at most", f"{told.terms.error:.0e}"],
-    ]
-    ui.table("numbers", NUMBERS, rows=rows, alt="Other exact numbers of q", height=130)
 
 
 def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:

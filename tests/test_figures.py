@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from lvmviz.divergences import Decomposition
-from lvmviz.figures import theme
+from lvmviz.figures import mixtures, theme
 from lvmviz.figures.bounds import bound_chart
 from lvmviz.figures.map import Node, intractable_map
-from lvmviz.figures.mixtures import MOST_POINTS, drawn, picture, picture_1d, plain
+from lvmviz.figures.mixtures import MOST_POINTS, Shown, drawn, plain
 from lvmviz.figures.steps import trace_chart
 from lvmviz.figures.thermometer import thermometer
+from lvmviz.summaries.em import Densities
 
 BOTH = pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 ALL = pytest.mark.parametrize("presentation", ["I", "II", "III", "Σ"])
@@ -181,6 +182,61 @@ def test_tick_labels_fit_the_gutter():
     assert any(y > 0 for _, y in words(thermometer([terms(-99000.5, 1e-3)]).at(0))[0])
 
 
+def thin(figure, kind):
+    """The edges of the second bar's piece."""
+    drawn = [
+        t for t in figure.data if t.fill == "toself" and bool(t.fillpattern.shape) == (kind == "pattern")
+    ]
+    (found,) = [t for t in drawn if 91.9 < min(t.x) and max(t.x) < 108.1 and min(t.y) >= 0]  # 40 + 44 + 8, 16
+    return min(found.y), max(found.y)
+
+
+@BOTH
+def test_a_second_q_shares_the_axis(dark):
+    figure = thermometer([terms(-2.0, 0.3)], second=terms(-2.0, 0.7), dark=dark).at(0)
+    first, second = polygons(figure, "pattern")
+    assert thin(figure, "pattern") == second and thin(figure, "gradient")[1] == pytest.approx(second[0])
+    assert first[1] == second[1]  # both hang from the evidence
+    assert (second[1] - second[0]) / (first[1] - first[0]) == pytest.approx(0.7 / 0.3, rel=1e-4)
+    ticks, names, numbers = words(figure)
+    named = {text: number for (text, _), (number, _) in zip(names, numbers, strict=True)}
+    assert named["KL of second q"].startswith("0.700<span") and named["KL(q‖p)"].startswith("0.300<span")
+    hatches = {t.fillpattern.shape for t in figure.data if t.fill == "toself" and t.fillpattern.shape}
+    assert len(hatches) == 2, "its own hatch"
+    evidence = next(t for t in figure.data if t.line.width == 2 and t.mode == "lines")
+    assert max(evidence.x) >= 108
+
+
+def test_a_second_q_far_away_is_cut_off_and_says_so():
+    figure = thermometer([terms(-2.0, 0.05)], second=terms(-2.0, 40.0)).at(0)
+    low, high = thin(figure, "pattern")
+    assert low == 6 and any(text.startswith("40.000<span") for text, _ in words(figure)[2])
+    arrows = [t for t in figure.data if t.marker.symbol == "triangle-down"]
+    assert [t.y[0] > 0 for t in arrows] == [False, True]
+    first = next(edges for edges in polygons(figure, "pattern") if edges[0] > 6)
+    assert first[1] - first[0] >= 0.04 * (high - low), "the first gap stays in sight"
+    endless = Decomposition(-2.0, -math.inf, math.inf, -math.inf, 1.2, -math.inf, 3.0)
+    figure = thermometer([terms(-2.0, 0.05)], second=endless).at(0)
+    assert thin(figure, "pattern")[0] == 6 and any(text.startswith("∞<span") for text, _ in words(figure)[2])
+
+
+def test_a_closed_gap_beside_a_second_q_leaves_the_axis_to_it():
+    figure = thermometer([terms(-2.0, 0.0)], second=terms(-2.0, 0.7)).at(0)
+    low, high = thin(figure, "pattern")
+    assert high - low > 0.3 * 194
+
+
+@ALL
+def test_a_second_q_is_in_every_frame_and_only_where_the_thin_bar_is_free(presentation):
+    film = thermometer(STEPS, second=STEPS[0], presentation=presentation)
+    assert_frames(film)
+    told = [text for text, _ in words(film.at(0))[1]]
+    assert (presentation == "III") == any("second" in text for text in told)
+    for frame in range(film.count):
+        heights = np.sort([y for _, y in words(film.at(frame))[1]])
+        assert np.all(np.diff(heights) >= 38 - 1e-3)
+
+
 # ---- mixtures ----
 
 
@@ -191,6 +247,10 @@ def scene(frames=3, count=40, groups=3, seed=0):
     resp = rng.dirichlet(np.ones(groups), (frames, count))
     maps = rng.standard_normal((frames, groups, 6))
     return points, resp, maps, rng.dirichlet(np.ones(groups), frames)
+
+
+def picture(points, resp, maps, weights, *, columns, dark=False, **known):
+    return mixtures.picture(points, Shown(resp, weights, **known), maps, columns=columns, dark=dark)
 
 
 def dots(figure):
@@ -303,7 +363,8 @@ def test_picture_1d_frames(dark):
     bells = np.zeros((3, 3, 6))
     bells[..., 0], bells[..., 1], bells[..., 5] = [-1, 0, 1], 0.5, [0.3, 0.2, 9.0]
     marginal = np.abs(grid) + np.arange(3)[:, None]
-    film = picture_1d(points[:, 0], resp, grid, marginal, bells, weights, column="a", dark=dark)
+    densities = Densities(grid, marginal, bells)
+    film = mixtures.picture_1d(points[:, 0], Shown(resp, weights), densities, column="a", dark=dark)
     assert_frames(film)
     figure = film.at(2)
     sum_ = next(t for t in figure.data if t.line.color == theme.tokens(dark).posterior)

@@ -614,7 +614,7 @@ def test_a_scene_file_without_a_table(data):
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     """What small tables send to the browser."""
     made: list[dict[str, Any]] = []
-    monkeypatch.setattr(table, "component", lambda name: lambda key, data: made.append(data))
+    monkeypatch.setattr(table, "component", lambda name: lambda key, data, **_: made.append(data))
     return made
 
 

@@ -9,7 +9,8 @@ import torch
 from scipy import stats
 
 from lvmviz import quadrature
-from lvmviz.algorithms.vi import VI, VIState, best_fit, landscape
+from lvmviz.algorithms.best_fit import best_fit
+from lvmviz.algorithms.vi import VI, VIState, landscape
 from lvmviz.core import each, fold_in
 from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, StudentQ
 from lvmviz.gradients import Reparameterized, ScoreFunction

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -13,12 +11,10 @@ from lvmviz.core import Algorithm, Key, choice, knob
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line
 from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction, elbo_terms, fisher
-from lvmviz.objectives import Objective, ReverseKL, quantiles
-from lvmviz.optimizers import LBFGS, Adam, Hill, Optimizer
+from lvmviz.objectives import IWAE, Objective, ReverseKL, noise_rule
+from lvmviz.optimizers import Adam, Hill, Optimizer, Slope, remembered, slope_of
 from lvmviz.quadrature import decompose
 from lvmviz.targets import Skewed, Target
-
-Slope = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 ENDLESS = 1e300  # told for infinity: a number that JSON has
 LOWEST = -1e10  # an objective below it is lost in rounding, and its q in the distance
@@ -107,8 +103,8 @@ class VI(Algorithm):
         return first, self._told(first)
 
     def step(self, key: Key, state: VIState) -> tuple[VIState, VIInfo]:
-        exact = _remembered(self._exact, state.phi, (state.value, state.gradient))
-        slope = exact if self.gradient.exact else _remembered(self._estimate(key))
+        exact = remembered(self._exact, state.phi, (state.value, state.gradient))
+        slope = exact if self.gradient.exact else remembered(self._estimate(key))
         hill = Hill(slope if self.optimizer.measures else _safe(slope), lambda phi: fisher(self.family, phi))
         memory, phi = self.optimizer.step(state.optimizer, state.phi, hill)
         value, gradient = exact(phi)
@@ -128,6 +124,19 @@ class VI(Algorithm):
 
     def finished(self, state: VIState, info: VIInfo) -> bool:
         return info.settled + info.lost == self.starts
+
+    def effort(self) -> float:
+        """Fitted to what a step took: nodes and draws, more of them in rich families and inner integrals."""
+        nodes, rich = len(noise_rule(self.family.dim)[0]), len(self.family.names) ** 2 / 4.0
+        inner = (
+            60.0
+            if isinstance(self.objective, IWAE)
+            else 1.0
+            if isinstance(self.objective, ReverseKL)
+            else 7.0
+        )
+        draws = getattr(self.gradient, "draws", 0)
+        return 6e6 + self.starts * rich * (150.0 * inner * nodes + 275.0 * draws)
 
     def _first(self, phi: Tensor) -> Tensor:
         """The starts (B, P), the first of them at `self.phi` where that is given."""
@@ -154,14 +163,16 @@ class VI(Algorithm):
             self.objective.reduce(torch.zeros(self.gradient.draws, dtype=torch.float64))  # says what it lacks
 
     def _exact(self, phi: Tensor) -> tuple[Tensor, Tensor]:
-        return _slope(lambda leaf: self.objective.value(self.target, self.family, leaf), phi)
+        return slope_of(lambda leaf: self.objective.value(self.target, self.family, leaf), phi)
 
     def _estimate(self, key: Key) -> Slope:
         """The objective and its gradient as one set of draws sees them."""
         noise = self.gradient.noise(key, self.family.dim)
         target, family = self.target, self.family
         if isinstance(self.gradient, Reparameterized):
-            return lambda phi: _slope(lambda leaf: self.objective.surrogate(target, family, leaf, noise), phi)
+            return lambda phi: slope_of(
+                lambda leaf: self.objective.surrogate(target, family, leaf, noise), phi
+            )
 
         def slope(phi: Tensor) -> tuple[Tensor, Tensor]:
             with torch.no_grad():
@@ -189,55 +200,6 @@ class VI(Algorithm):
         )
 
 
-def best_fit(target: Target, family: Family, objective: Objective | None = None) -> Tensor:
-    """phi (P,) of the best q found: L-BFGS on the exact objective from ten starts, the highest of all.
-
-    Where log p is smooth the gradient left is below 1e-8; ValueError where the objective is finite nowhere.
-    """
-    return _best_fit(target, family, objective or ReverseKL()).clone()
-
-
-@functools.lru_cache(maxsize=512)
-def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
-    height = functools.partial(objective.value, target, family)
-    phi, value = _climb(height, _starts(target, family), 1e-3, 15)
-    best = value.argmax()
-    if not bool(value[best].isfinite()):
-        raise ValueError(
-            f"{objective.name()} is infinite for every {family.name()} tried on {target.name()}: "
-            "choose a family with other tails, or another objective"
-        )
-    phi = phi[best : best + 1]
-    if isinstance(objective, ReverseKL) and float(objective.error(target, family, phi)) > 1e-9:
-        height = functools.partial(objective.careful, target, family)  # log p has a kink, or q's draw a jump
-    return _climb(height, phi, 1e-10, 200)[0][0]
-
-
-def _climb(
-    value: Callable[[Tensor], Tensor], phi: Tensor, tolerance: float, steps: int
-) -> tuple[Tensor, Tensor]:
-    """phi (B, P) at the tops that L-BFGS reaches, and the values (B,) there, -inf where not finite."""
-    slope = _remembered(functools.partial(_slope, value))
-    optimizer, hill = LBFGS(), Hill(slope, lambda phi: phi)
-    memory = optimizer.init(phi)
-    for _ in range(steps):
-        memory, new = optimizer.step(memory, phi, hill)
-        still = (slope(new)[1].norm(dim=-1) < tolerance) | (new == phi).all(-1)
-        phi = new
-        if bool(still.all()):
-            break
-    height = slope(phi)[0]
-    return phi, torch.where(height.isfinite(), height, -torch.inf)
-
-
-def _starts(target: Target, family: Family) -> Tensor:
-    """phi (10, P): five quantiles of p, each with a wide and a narrow q."""
-    shares = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95, 0.16, 0.84], dtype=torch.float64, device="cpu")
-    *centres, low, high = quantiles(target, shares)
-    widths = torch.stack([0.5 * (high - low), 0.15 * (high - low)])
-    return family.at(torch.stack(centres).repeat(2), widths.repeat_interleave(5))
-
-
 def landscape(target: Target, family: Family, means: Tensor, sds: Tensor) -> Tensor:
     """The ELBO (S, M), nats, of the family's q at every sd (S,) and mean (M,), as `Family.at` makes it.
 
@@ -246,30 +208,6 @@ def landscape(target: Target, family: Family, means: Tensor, sds: Tensor) -> Ten
     grid = torch.broadcast_tensors(means.double().unsqueeze(0), sds.double().unsqueeze(1))
     with torch.no_grad():
         return ReverseKL().value(target, family, family.at(*grid), coarse=True)
-
-
-def _slope(value: Callable[[Tensor], Tensor], phi: Tensor) -> tuple[Tensor, Tensor]:
-    """A value (B,) and its gradient (B, P), both detached."""
-    with torch.enable_grad():
-        leaf = phi.detach().requires_grad_()
-        heights = value(leaf)
-        return heights.detach(), torch.autograd.grad(heights.sum(), leaf)[0]
-
-
-def _remembered(
-    slope: Slope, phi: Tensor | None = None, answer: tuple[Tensor, Tensor] | None = None
-) -> Slope:
-    """The slope, which is not computed twice in a row for an equal phi."""
-    last = [(phi, answer)]
-
-    def ask(at: Tensor) -> tuple[Tensor, Tensor]:
-        phi, answer = last[0]
-        if answer is None or phi is None or not torch.equal(phi, at):
-            answer = slope(at)
-            last[0] = (at, answer)
-        return answer
-
-    return ask
 
 
 def _safe(slope: Slope) -> Slope:

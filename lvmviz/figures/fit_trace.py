@@ -22,6 +22,8 @@ def trace(
     *,
     others: np.ndarray | None = None,
     standard_errors: np.ndarray | None = None,
+    climbed: np.ndarray | None = None,
+    climbed_name: str = "",
     name: str = "ELBO",
     gap: str = "KL(q‖p)",
     decimals: int = 3,
@@ -30,11 +32,13 @@ def trace(
 ) -> Film:
     """ELBO (T,) under the exact log p, with other starts' (B, T) and a band of two standard errors (T,).
 
-    Few values far below the rest leave the picture, and the words say so.
+    `climbed` (T,) is what the optimizer climbs where that is not the ELBO: a dashed line, with its name. Few
+    values far below the rest leave the picture, and the words say so.
     """
     colours = theme.tokens(dark)
     ceiling = _ceiling(elbo, log_evidence, standard_errors)
-    low = log_evidence - 1.08 * _depth(elbo, log_evidence, others)
+    beside = climbed[None] if others is None and climbed is not None else others
+    low = log_evidence - 1.08 * _depth(elbo, log_evidence, beside)
     high = ceiling + 0.16 * (ceiling - low)
     right = max(len(elbo) - 1, 1)
     x = {"title": {"text": "iteration"}, "range": [-0.008 * right, 1.008 * right]}
@@ -44,6 +48,8 @@ def trace(
     film = Film(made, len(elbo))
     deep = low - 3 * (high - low)  # what is far below the picture need not be drawn there
     _draw_rise(film, np.maximum(elbo, deep), log_evidence, others, standard_errors, deep, colours)
+    if climbed is not None:
+        _draw_climbed(film, np.maximum(climbed, deep), (low, high), climbed_name, colours)
     kept = np.maximum(np.nan_to_num(elbo, nan=low, neginf=low), low)
     _draw_now(film, np.maximum(kept, low + 0.005 * (high - low)), (low, log_evidence), colours)
     _name_evidence(film, right, log_evidence, ceiling, decimals, colours)
@@ -105,6 +111,19 @@ def _line(film: Film, y: np.ndarray, width: float, colour: str) -> None:
     film.figure.add_trace(
         scatter(x=list(range(len(values))), y=values, mode="lines", line=line, hoverinfo="skip")
     )
+
+
+def _draw_climbed(film: Film, y: np.ndarray, span: tuple[float, float], name: str, colours: Tokens) -> None:
+    """The line of the objective, named where it ends, on the side of the ELBO that has more room."""
+    values = [value if np.isfinite(value) else None for value in y.tolist()]
+    dashed = {"width": 1.5, "color": colours.muted, "dash": "5px,4px"}
+    film.figure.add_trace(
+        scatter(x=list(range(len(y))), y=values, mode="lines", line=dashed, hoverinfo="skip")
+    )
+    at = float(np.clip(np.nan_to_num(y[len(y) // 3], nan=span[0], neginf=span[0]), *span))
+    box = {"showarrow": False, "bgcolor": colours.bg, "borderpad": 1, "font": {"color": colours.muted}}
+    place = {"x": len(y) // 3, "y": at, "xanchor": "left", "yanchor": "top", "yshift": -2}
+    film.figure.add_annotation(text=name, **box, **place)
 
 
 def _draw_now(film: Film, y: np.ndarray, span: tuple[float, float], colours: Tokens) -> None:

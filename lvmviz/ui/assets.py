@@ -12,6 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from lvmviz.ui import answers
+
 JS = Path(__file__).parent / "js"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
 
@@ -55,6 +57,7 @@ def _health(request: Request) -> Response:
 ROUTES = (
     Route("/lvmviz/{version}/plotly.min.js", _plotly),
     Route("/lvmviz/{version}/js/{name}", _module),
+    answers.ROUTE,
     Route("/healthz", _health),
 )
 

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
 
 from lvmviz.core import Knob
+from lvmviz.divergences import Decomposition
 from lvmviz.families import Gaussian, Line, MixtureOf2, SinhArcsinh
 from lvmviz.figures.fit import Bell
 from lvmviz.figures.theme import tokens
-from lvmviz.formula_targets import Formula
-from lvmviz.formulas import FormulaError
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
@@ -135,6 +135,12 @@ def second(controls: Controls, target: Target) -> Q | None:
     return Q(Gaussian(), (Place(mean, controls.value("second.sd", float, start.sd, wide)),))
 
 
+@functools.lru_cache(maxsize=64)
+def terms(target: Target, q: Q) -> Decomposition:
+    """Evidence and ELBO of a q that stays where it is while another is dragged."""
+    return summaries.terms(target, q.family, q.phi)
+
+
 def _beside(place: Place, ends: Range) -> tuple[float, float]:
     return place.mean + 0.3 * (ends.high - ends.low), place.sd
 
@@ -142,7 +148,7 @@ def _beside(place: Place, ends: Range) -> tuple[float, float]:
 # ---- the hand ----
 
 
-def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int]) -> Hand | None:
+def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int], ask: str = "") -> Hand | None:
     """Two handles for each component: its centre, and its width at one scale to the right.
 
     None for a q whose shape changes from frame to frame: no one curve is it.
@@ -160,7 +166,7 @@ def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int]) -> Hand | None:
     ends: Range = st.session_state[_RANGE]
     unit = summaries.unit(q.family)
     reach = ends.low, ends.high, ends.least * unit, ends.most * unit
-    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), reach)
+    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), reach, ask)
 
 
 def dragged(family: Line) -> Callable[[], None]:
@@ -168,8 +174,8 @@ def dragged(family: Line) -> Callable[[], None]:
 
     def follow() -> None:
         took = grasp("picture")
-        for i, (loc, scale) in enumerate(took.places):
-            _put(i, float(f"{loc:.5g}"), float(f"{scale / summaries.unit(family):.5g}"))
+        for i, place in enumerate(places_of(family, took.places)):
+            _put(i, *place)
         st.session_state[_ANSWERS] = took.request
         if not took.settled:
             state.pause()
@@ -177,19 +183,37 @@ def dragged(family: Line) -> Callable[[], None]:
     return follow
 
 
+def places_of(family: Line, taken: Sequence[tuple[float, float]]) -> tuple[Place, ...]:
+    """What the sliders say where the hand has put the curves (loc, scale)."""
+    unit = summaries.unit(family)
+    return tuple(Place(float(f"{loc:.5g}"), float(f"{scale / unit:.5g}")) for loc, scale in taken)
+
+
 def mark(target: Target, q: Q) -> Mark:
     """The ring on the landscape: where q is, or the hand on it."""
+    hand = "picture" if len(q.places) == 1 else ""  # a mixture's place is neither of its parts'
+    return Mark(hand, -1, mark_at(target, q), summaries.unit(q.family))
+
+
+def mark_at(target: Target, q: Q) -> tuple[float, float]:
+    """Mean and sd of q, held within the landscape."""
     means, sds, _ = summaries.hills(target, q.family)
     mean, sd = summaries.places(q.family, q.phi).tolist()
-    held = min(max(mean, float(means[0])), float(means[-1])), min(max(sd, float(sds[0])), float(sds[-1]))
-    hand = "picture" if len(q.places) == 1 else ""  # a mixture's place is neither of its parts'
-    return Mark(hand, -1, held, summaries.unit(q.family))
+    return min(max(mean, float(means[0])), float(means[-1])), min(max(sd, float(sds[0])), float(sds[-1]))
 
 
-def jump() -> None:
-    """A click on the landscape puts q there."""
-    there = spot("landscape")
-    _put(0, float(f"{there['x']:.4g}"), float(f"{there['y']:.4g}"))
+def jump(q: Q) -> Callable[[], None]:
+    """A click on the landscape puts q there: a mixture is shifted and stretched as a whole."""
+
+    def put() -> None:
+        there = spot("landscape")
+        whole = q.places[0] if len(q.places) == 1 else Place(*summaries.places(q.family, q.phi).tolist())
+        stretch = there["y"] / whole.sd
+        for i, part in enumerate(q.places):
+            mean = there["x"] + stretch * (part.mean - whole.mean)
+            _put(i, float(f"{mean:.4g}"), float(f"{stretch * part.sd:.4g}"))
+
+    return put
 
 
 def _put(i: int, mean: float, sd: float) -> None:
@@ -258,38 +282,3 @@ def reveal(kl: float, best: float) -> None:
         near = kl - best
         word = "As good as it gets." if near < 0.005 else "Close." if near < 0.05 else "There is room yet."
         st.markdown(f"**{word}** {near:.3f} nats above the best.")
-
-
-# ---- a formula of one's own ----
-
-
-def own_formula(name: str) -> Mapping[str, Any]:
-    """A text field for log p(x, z); what is wrong with it is said, and the last good one stays."""
-    good = state.placed(f"{name}.expression")
-    key = f"lvmviz.{name}.typed"
-    st.session_state.setdefault(key, good or Formula().expression)
-    st.text_input("log p(x, z) =", key=key, max_chars=500, on_change=_typed, args=(name, key))
-    state.holds(f"{name}.typed", key, "")  # undo forgets what was typed, and its fault
-    state.holds(f"{name}.fault", f"{key}.fault", "")
-    if fault := st.session_state.get(f"{key}.fault"):
-        frame.failed(fault)
-    try:
-        formula = Formula(expression=good) if good else Formula()
-    except FormulaError as fault:
-        state.problem(f"The link's formula was not used. {fault}")
-        state.place(f"{name}.expression", "")
-        formula = Formula()
-    st.latex(formula.latex)
-    return {"expression": formula.expression}
-
-
-def _typed(name: str, key: str) -> None:
-    text = st.session_state[key]
-    try:
-        Formula(expression=text)
-    except FormulaError as fault:
-        st.session_state[f"{key}.fault"] = str(fault)
-        return
-    st.session_state[f"{key}.fault"] = None
-    state.place(f"{name}.expression", text)
-    leave()

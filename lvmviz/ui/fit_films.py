@@ -12,10 +12,12 @@ from lvmviz.figures import fit as figures
 from lvmviz.figures import fit_landscape, fit_trace
 from lvmviz.figures.film import Film
 from lvmviz.figures.theme import number
+from lvmviz.objectives import ForwardKL, ReverseKL
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Target
+from lvmviz.ui.fit_numbers import title
 
 
 class Second(NamedTuple):
@@ -92,6 +94,12 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hid
 
 
 def trace(trace: Trace, dark: bool) -> Film:
-    """The ELBO over the iterations under log p(x)."""
-    elbo = summaries.column(trace, "elbo")
-    return fit_trace.trace(elbo, float(trace[0].info.log_evidence), others=None, dark=dark)
+    """The ELBO over the iterations under log p(x), and what is climbed where that is another number."""
+    elbo, evidence = summaries.column(trace, "elbo"), float(trace[0].info.log_evidence)
+    objective = summaries.vi(trace.job).objective
+    if isinstance(objective, ReverseKL):
+        return fit_trace.trace(elbo, evidence, others=None, dark=dark)
+    climbed, name = summaries.column(trace, "objective"), title(objective)
+    if isinstance(objective, ForwardKL):  # a divergence hangs from log p(x), as KL(q‖p) does
+        climbed, name = evidence + climbed, "log p(x) − KL(p‖q)"
+    return fit_trace.trace(elbo, evidence, climbed=climbed, climbed_name=name, dark=dark)

@@ -41,6 +41,7 @@ class Hand(NamedTuple):
     handles: list[dict[str, Any]]
     answers: int  # the request this picture answers
     ends: tuple[float, float, float, float]  # the least and most of loc, and of scale
+    ask: str = ""  # the address that answers while the hand moves, see answers.py; "": the page itself
 
 
 class Mark(NamedTuple):
@@ -72,8 +73,12 @@ def grasp(name: str) -> Grasp:
 
 @st.cache_resource(max_entries=256, show_spinner=False)
 def _payload(id: str, factor: float, _make: Callable[[], Film | Drawing]) -> str:
-    """The film as JSON text, written once: a plot that stays as it is costs a rerun next to nothing."""
-    made = _make()
+    """The film's text, written once: a plot that stays as it is costs a rerun next to nothing."""
+    return film_text(_make(), factor)
+
+
+def film_text(made: Film | Drawing, factor: float) -> str:
+    """A film as the browser reads it, everything in px larger by a factor."""
     film = made if isinstance(made, Film) else Film(made, 1)
     text = json.dumps(film.data(), cls=_Encoder)
     if "NaN" in text or "Infinity" in text:  # a browser's JSON has neither: they are gaps in a line

@@ -7,6 +7,7 @@ from typing import cast
 
 from lvmviz.divergences import Decomposition
 from lvmviz.figures import thermometer as figures
+from lvmviz.figures.film import Film
 from lvmviz.ui import frame
 from lvmviz.ui.controls import switch
 from lvmviz.ui.plot import plot
@@ -26,24 +27,42 @@ def thermometer(
     depends: tuple[object, ...],
     decimals: int,
     names: Mapping[str, str],
+    second: Decomposition | None = None,
     channel: str | None = None,
-) -> None:
-    """Draw the thermometer; `terms` gives one decomposition a frame, `names` replaces its fields' words."""
+) -> str:
+    """Draw the thermometer; `terms` gives one decomposition a frame, `names` replaces its fields' words.
+
+    A `second` q shares the axis. Returned is the chosen presentation.
+    """
     with frame.head("evidence", "Evidence"):
         chosen = switch("presentation", "Presentation of the ELBO", PRESENTATIONS, "III")
     dark = frame.dark()
     plot(
         "thermometer",
-        lambda: figures.thermometer(
-            terms(),
-            presentation=cast(figures.Presentation, chosen),
-            decimals=decimals,
-            dark=dark,
-            height=HEIGHT,
-            names=names,
-        ),
-        depends=(*depends, chosen, dark),
+        lambda: film(terms(), second, chosen, decimals, names, dark),
+        depends=(*depends, second, chosen, dark),
         height=HEIGHT,
         alt=f"Evidence thermometer: {PRESENTATIONS[chosen]}",
         channel=channel,
+    )
+    return chosen
+
+
+def film(
+    terms: Sequence[Decomposition],
+    second: Decomposition | None,
+    chosen: str,
+    decimals: int,
+    names: Mapping[str, str],
+    dark: bool,
+) -> Film:
+    """The thermometer of these numbers in a presentation."""
+    return figures.thermometer(
+        terms,
+        second=second,
+        presentation=cast(figures.Presentation, chosen),
+        decimals=decimals,
+        dark=dark,
+        height=HEIGHT,
+        names=names,
     )

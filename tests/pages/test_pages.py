@@ -93,7 +93,7 @@ def test_too_few_points_keep_the_last_picture_and_offer_the_remedy() -> None:
     app = sound(opened(page, **{"data": "Blobs", "data.points": "30"}))
     pictures = len(app.get("bidi_component"))
     assert pictures > 3
-    (points,) = [slider for slider in app.slider if slider.key == "lvmviz.data.points"]
+    (points,) = [box for box in app.number_input if box.key == "lvmviz.data.points"]
     sound(points.set_value(2).run())
     assert "2 points cannot start 3 components" in app.error[0].value.replace("\\", "")
     assert len(app.get("bidi_component")) == pictures, "the last good picture stays"

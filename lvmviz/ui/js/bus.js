@@ -19,6 +19,9 @@ class Channel {
   }
 }
 
+/** The plots and tables on the page, by their names: whoever hears an answer for one hands it over. */
+export const views = new Map();
+
 const channels = new Map();
 
 /** What a hand on a plot is doing: other plots may show it too. */

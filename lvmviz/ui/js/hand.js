@@ -3,11 +3,14 @@
 // Python sends each dragged curve in its own coordinates (u, v) with its places (loc, scale, height); on the axes it is
 // the affine map x = loc + scale u, y = height v / scale. That map is all the browser knows of a density: while the
 // hand moves, the drawn line itself is mapped, and Plotly draws anew only what Python has answered.
-// One request is under way at a time; the newest waits. Until Python has answered the last one, what the hand
-// did is what is shown, so nothing jumps on release.
+// One request is under way at a time; the newest waits. While the hand moves a route of the app answers, where the page
+// offers one; when it rests, the page runs again. Until Python has answered the last request, what the hand did is what
+// is shown, so nothing jumps on release.
 
-import { hands } from "./bus.js";
+import { hands, views } from "./bus.js";
 
+const PACE = 66; // ms between two questions: what they answer is drawn between the frames of the hand
+const STILL = 250; // ms without a move, then the page runs although the hand holds on
 const NUDGE = 0.02; // of the visible axis, for one press of an arrow key; a tenth of it with Shift
 
 class Handle {
@@ -73,6 +76,7 @@ export class Hand {
   /** Takes Python's word: curves, their places and handles; kept back while the hand knows better. */
   update(spec, tell) {
     this.tell = tell;
+    this.ask = spec.ask;
     if (!this.curves) this.sent = spec.answers; // Python may remember an earlier visit
     this.answered = Math.max(this.answered, spec.answers);
     // Python has not seen the last move yet, or the hand has not let go
@@ -168,11 +172,18 @@ export class Hand {
     this.flush(settled);
   }
 
-  rest() {
+  /** The hand has let go, or, where it holds on, stands still: the page follows. */
+  rest(gone = true) {
     if (!this.touched) return;
-    this.touched = false;
-    this.moved = true; // even when every place was sent: now the hand rests
-    this.flush(true);
+    this.touched = !gone;
+    if (gone) {
+      this.moved = true; // even when every place was sent: now the hand rests
+      this.flush(true);
+    } else if (!this.moved && this.sent === this.answered) {
+      this.sent += 1;
+      this.since = performance.now();
+      this.inform();
+    }
   }
 
   /** Sends the newest places unless a request is under way. */
@@ -180,12 +191,44 @@ export class Hand {
     if (settled) this.settled = true;
     const free = this.sent === this.answered || performance.now() - this.since > 1500;
     if (!this.moved || !free) return;
+    const early = this.ask && !this.settled ? this.since + PACE - performance.now() : 0;
+    if (early > 0) {
+      clearTimeout(this.later);
+      this.later = setTimeout(() => this.plot.closed || this.flush(false), early);
+      return;
+    }
     this.moved = false;
     this.sent += 1;
     this.since = performance.now();
+    clearTimeout(this.pause);
+    if (this.ask && !this.settled) this.question(this.sent);
+    else this.inform();
+  }
+
+  /** Tells Python, which runs the page. */
+  inform() {
     const places = this.curves.map(({ loc, scale }) => ({ loc, scale }));
     this.tell({ places, request: this.sent, settled: Boolean(this.settled) });
     this.settled = false;
+  }
+
+  /** Asks the route for what the views show of these places; where it cannot tell, the page runs. */
+  async question(request) {
+    const at = this.curves.map(({ loc, scale }) => `${loc},${scale}`).join();
+    const response = await fetch(`${this.ask}?at=${at}`).catch(() => null);
+    const answer = response?.ok ? await response.json().catch(() => null) : null;
+    if (this.plot.closed) return;
+    if (!answer) {
+      if (request === this.sent) this.inform();
+      return;
+    }
+    this.answered = Math.max(this.answered, request);
+    this.pause = setTimeout(() => this.rest(false), STILL);
+    for (const [name, shown] of Object.entries(answer)) {
+      views.get(name)?.take(shown);
+      if (typeof shown === "string") await new Promise(requestAnimationFrame); // a frame of the hand between two films
+    }
+    if (!this.plot.closed) this.flush(false);
   }
 
   axis() {
@@ -229,6 +272,7 @@ export class Hand {
   }
 
   close() {
+    clearTimeout(this.pause);
     this.layer.remove();
   }
 }

@@ -86,8 +86,20 @@ class Player {
       this.stop();
       this.channel.go(data.index);
       if (data.autoplay) this.toggle();
-    }
+    } else this.grow(data.steps);
+    this.steps = data.steps;
     this.show();
+  }
+
+  /** The same trace with more snapshots, or fewer old ones: stay at the step, or at the end. */
+  grow(steps) {
+    const before = this.steps ?? [];
+    if (!steps.length || !before.length || String(steps) === String(before)) return;
+    const { index } = this.channel;
+    this.told = null; // the frames have other numbers now
+    if (index >= before.length - 1) return this.channel.go(steps.length - 1);
+    const after = steps.findIndex((step) => step > before[index]);
+    this.channel.go(Math.max(0, (after < 0 ? steps.length : after) - 1));
   }
 
   buttons(wanted) {

@@ -1,6 +1,6 @@
 // Draws every figure of the app: Plotly.react on a node that stays, so zoom and hover survive each change.
 
-import { channel, hands } from "./bus.js";
+import { channel, hands, views } from "./bus.js";
 import { film } from "./frames.js";
 import { Hand } from "./hand.js";
 
@@ -71,6 +71,7 @@ class Plot {
     this.node.style.height = `${data.height}px`;
     this.node.style.cursor = data.clickable ? "crosshair" : "";
     this.node.dataset.name = data.name;
+    views.set(data.name, this);
     if (data.channel !== this.name) {
       this.leave?.();
       this.name = data.channel;
@@ -87,6 +88,18 @@ class Plot {
     this.mark = data.mark;
     if (fresh || data.hand) this.draw();
     else this.ring();
+  }
+
+  /** Takes an answer to a hand: another film, or another place for the mark, until Python sends its own. */
+  take(shown) {
+    if (typeof shown !== "string") {
+      if (this.mark) this.mark = { ...this.mark, at: shown };
+      this.ring();
+      return;
+    }
+    this.id = null;
+    this.frame = film(JSON.parse(shown));
+    this.draw();
   }
 
   /** Where the mark is: with the hand on the other plot, in that plot's own units, else where Python has it. */
@@ -183,6 +196,7 @@ class Plot {
     window.removeEventListener("pointerup", this.release);
     window.removeEventListener("pointercancel", this.release);
     this.closed = true;
+    if (views.get(this.node.dataset.name) === this) views.delete(this.node.dataset.name);
     this.node.remove();
     if (!this.busy) this.purge();
   }

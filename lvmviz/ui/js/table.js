@@ -1,20 +1,22 @@
 // A small table whose rows follow the trace: a ledger with its current row marked, or one set of rows a frame.
 // Everything is put in as text, never as HTML.
 
-import { channel } from "./bus.js";
+import { channel, views } from "./bus.js";
 
 function cell(column, content) {
   const made = document.createElement("td");
   made.className = column.align === "left" ? "lv-left" : "lv-right";
+  if (column.wide) made.classList.add("lv-wide");
   if (content === null || typeof content !== "object") {
     made.textContent = content ?? "";
     return made;
   }
+  if (column.wide) made.title = `${content.text} ${content.note ?? ""}`;
   const mark = document.createElement("span");
   mark.className = content.ring ? "lv-ring" : "lv-dot";
   mark.style.setProperty("--lv-mark", content.ring ?? content.dot);
   if (content.ring) mark.textContent = content.text;
-  made.append(mark);
+  if (content.ring || content.dot) made.append(mark);
   if (content.ring) return made;
   made.append(content.text);
   if (content.note) {
@@ -34,8 +36,10 @@ class Table {
     parent.append(this.node);
   }
 
-  update({ data }) {
+  update({ data, setTriggerValue }) {
     this.data = data;
+    this.tell = setTriggerValue;
+    views.set(data.name, this);
     if (data.channel !== this.name) {
       this.leave?.();
       this.name = data.channel;
@@ -49,7 +53,21 @@ class Table {
     this.show();
   }
 
+  /** Takes an answer to a hand: other rows, until Python sends its own. */
+  take(rows) {
+    this.id = null;
+    this.fill(rows);
+  }
+
   build() {
+    const { scrollTop } = this.node;
+    const focused = this.node.contains(document.activeElement) ? document.activeElement.dataset.pick : null;
+    this.make();
+    this.node.scrollTop = scrollTop;
+    if (focused) this.node.querySelector(`[data-pick="${focused}"]`)?.focus();
+  }
+
+  make() {
     const table = document.createElement("table");
     table.setAttribute("aria-label", this.data.alt);
     const head = table.createTHead().insertRow();
@@ -64,6 +82,21 @@ class Table {
     this.node.style.maxHeight = `${this.data.height}px`;
     this.filled = null;
     if (this.data.rows) this.fill(this.data.rows);
+    if (this.data.picks) this.offer();
+  }
+
+  /** Rows that can be picked, by mouse or keyboard; a table drawn anew keeps the focus where it was. */
+  offer() {
+    [...this.body.rows].forEach((row, i) => {
+      const name = this.data.picks[i];
+      row.classList.add("lv-pick");
+      row.tabIndex = 0;
+      row.dataset.pick = name;
+      row.classList.toggle("lv-now", name === this.data.selected);
+      row.setAttribute("aria-selected", name === this.data.selected);
+      row.addEventListener("click", () => this.tell("pick", name));
+      row.addEventListener("keydown", ({ key }) => key === "Enter" && this.tell("pick", name));
+    });
   }
 
   fill(rows) {
@@ -101,6 +134,7 @@ class Table {
 
   close() {
     this.leave?.();
+    if (views.get(this.data.name) === this) views.delete(this.data.name);
     this.node.remove();
   }
 }
