@@ -1,0 +1,292 @@
+"""The exact layer: log p(x), the posterior p(z | x) and KL(q || p(z | x)) of a model with two latents.
+
+A lattice over the plane is refined wherever a datum's posterior or its q still has shape between the nodes:
+in tiles of 4 x 4 nodes that halve their sides, shared by all data that need them. Each level holds two rules,
+the black and the white nodes of its checkerboard: their mean is the answer, their disagreement its error.
+Sums over a lattice converge exponentially for smooth integrands that vanish at its edge (Trefethen and
+Weideman, 2014); a decoder with kinks hardly gets two rules to agree. float64 on the CPU, nats.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from lvmviz.amortized import Q
+from lvmviz.latent_model import LOG_2PI, MEMORY, TOLERANCE, LatentModel, chunks, elbo, log_prior
+
+SIDE = 4  # nodes along a tile's side; even, so that tiles join as a checkerboard
+NODES = SIDE * SIDE
+FIRST = 1.6  # width of a tile of the first level: nodes 0.4 apart
+HALF = 6.4  # the first lattice reaches so far from 0, and farther where something lies there
+FARTHEST = 102.4
+LEVELS = 12
+DROP = 24.0  # nats below the top where nothing is left: e^-24 is 4e-11
+EDGE = 19.0  # the same for what lies beyond the first lattice: e^-19 is 6e-9
+REACH = 7.5  # standard deviations of q, beyond which there is nothing of it
+DATA = 512  # data at once
+PAIRS = 500  # tiles of one level for each datum, at most, on average; some more where there are few
+
+
+class Exact(NamedTuple):
+    """The evidence and its terms for n data, nats."""
+
+    log_evidence: Tensor  # (n,) log p(x)
+    elbo: Tensor  # (n,) by Gauss-Hermite nodes of q
+    kl: Tensor  # (n,) KL(q || p(z | x)), an integral of its own
+    error: Tensor  # (n,) how far two rules differ, summed over the three
+
+
+class Posterior(NamedTuple):
+    """The density of z given one x on a lattice round it."""
+
+    first: Tensor  # (W,) z_1
+    second: Tensor  # (H,) z_2
+    density: Tensor  # (H, W)
+
+
+class _Pairs(NamedTuple):
+    """Tiles of one level, each with a datum that has something there."""
+
+    datum: Tensor  # (P,) int64
+    tile: Tensor  # (P, 2) int64, the tile's place; the origin is a corner of tile (0, 0)
+
+
+class _Sums(NamedTuple):
+    """Of every pair's nodes, in four: even and odd rows and columns apart."""
+
+    top: Tensor  # (P,) the highest log p(x, z)
+    bend: Tensor  # (P,) its largest second difference from node to node
+    mass: Tensor  # (P, 4) sum of p(x, z) exp(-top)
+    within: Tensor  # (P, 4) sum of q
+    gap: Tensor  # (P, 4) sum of q (log q - log p(x, z))
+
+
+class _Level(NamedTuple):
+    """The integrals of n data by one level."""
+
+    log_evidence: Tensor
+    kl: Tensor
+    error: Tensor  # of the evidence, or of it and the KL
+    top: Tensor  # (n,)
+    bend: Tensor  # (n,) second difference where the top is
+
+
+class _Last(NamedTuple):
+    """The last level's tiles."""
+
+    tile: Tensor  # (P, 2)
+    top: Tensor  # (P,)
+    width: float
+
+
+class LatentPlane:
+    """A model with two latents under the lattice; the first level's nodes are decoded once."""
+
+    def __init__(self, model: LatentModel, tolerance: float = TOLERANCE) -> None:
+        self.model, self.tolerance = model, tolerance
+        self._first = functools.lru_cache(maxsize=2)(self._decoded)
+
+    def log_evidence(self, x: Tensor, q: Q) -> tuple[Tensor, Tensor]:
+        """log p(x) (n,) for x (n, D), and how far two rules differ; q says where to look too."""
+        parts = [self._refined(x[at], q.rows(at), False)[0] for at in chunks(len(x), DATA)]
+        return torch.cat([part.log_evidence for part in parts]), torch.cat([part.error for part in parts])
+
+    def decompose(self, x: Tensor, q: Q) -> Exact:
+        """log p(x) = ELBO + KL, each by a rule of its own."""
+        parts = [self._refined(x[at], q.rows(at), True)[0] for at in chunks(len(x), DATA)]
+        bounds = [elbo(self.model, x[at], q.rows(at), 0.1 * self.tolerance) for at in chunks(len(x), DATA)]
+        told = (
+            torch.cat([getattr(part, name) for part in parts]) for name in ("log_evidence", "kl", "error")
+        )
+        log_evidence, kl, error = told
+        value, apart = (torch.cat(side) for side in zip(*bounds, strict=True))
+        return Exact(log_evidence, value, kl, error + apart)
+
+    def posterior(self, x: Tensor, q: Q, nodes: int = 96) -> Posterior:
+        """p(z | x) of one datum (1, D) on nodes x nodes points round where it and q lie."""
+        told, last = self._refined(x, q, True)
+        there = last.tile[last.top > told.top - 20.0]  # e^-20 is not to be seen
+        low, high = there.amin(0) * last.width, (there.amax(0) + 1) * last.width
+        axes = [
+            torch.linspace(float(a), float(b), nodes, dtype=torch.float64)
+            for a, b in zip(low, high, strict=True)
+        ]
+        z = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1)
+        density = (self.model.log_joint(x, z.view(1, -1, 2)) - told.log_evidence).exp()
+        return Posterior(axes[0], axes[1], density.view(nodes, nodes))
+
+    # ---- refinement ----
+
+    def _refined(self, x: Tensor, q: Q, with_q: bool) -> tuple[_Level, _Last]:
+        """The integrals of x by as many levels as each datum needs, and the tiles of the last level."""
+        count = len(x)
+        half = _half(q)
+        pairs = _everywhere(count, half)
+        pairs, sums = self._summed(pairs, x, q, FIRST, with_q, self._first(half))
+        while half < FARTHEST and self._reaches(x, pairs, sums, half):
+            half *= 2.0
+            pairs = _everywhere(count, half)
+            pairs, sums = self._summed(pairs, x, q, FIRST, with_q, self._first(half))
+        width = FIRST
+        told = best = _told(pairs, sums, width, count, with_q)
+        for _ in range(LEVELS):
+            open_ = ~(told.error <= self.tolerance)  # also where it is not a number
+            finer = _children(_active(pairs, sums, told, q, width, open_, REACH * with_q))
+            if not len(finer.datum) or len(finer.datum) > PAIRS * (count + 20):
+                break
+            width *= 0.5
+            pairs, sums = self._summed(finer, x, q, width, with_q)
+            told = _told(pairs, sums, width, count, with_q)
+            best = _Level(*(torch.where(open_, new, old) for new, old in zip(told, best, strict=True)))
+            told = told._replace(error=torch.where(open_, told.error, 0.0))
+        return best, _Last(pairs.tile, sums.top, width)
+
+    def _reaches(self, x: Tensor, pairs: _Pairs, sums: _Sums, half: float) -> bool:
+        """Whether somebody's posterior reaches the edge of the first lattice."""
+        top = torch.full((len(x),), -torch.inf, dtype=torch.float64)
+        top = top.scatter_reduce(0, pairs.datum, sums.top, "amax").unsqueeze(1)
+        eta, a = self.model.natural(edge := _edge(half))
+        joint = x @ eta.T - a + self.model.base(x).unsqueeze(1) + log_prior(edge)
+        return bool((joint > top - EDGE).any())
+
+    def _decoded(self, half: float) -> tuple[Tensor, Tensor]:
+        """eta and a at every node of the first level."""
+        return self.model.natural(_nodes(_everywhere(1, half).tile, FIRST).flatten(0, 1))
+
+    def _summed(
+        self, pairs: _Pairs, x: Tensor, q: Q, width: float, with_q: bool,
+        table: tuple[Tensor, Tensor] | None = None,
+    ) -> tuple[_Pairs, _Sums]:  # fmt: skip
+        """The sums over every pair's nodes, and the pairs in the order they come."""
+        base = self.model.base(x)
+        if table is not None:
+            likelihood = (x @ table[0].T - table[1]).view(-1, NODES)
+            return pairs, _sums(likelihood + base[pairs.datum, None], pairs, q, width, with_q)
+        _, which = torch.unique(pairs.tile[:, 0] * 2**32 + pairs.tile[:, 1], return_inverse=True)
+        order = which.argsort(stable=True)
+        pairs = _Pairs(pairs.datum[order], pairs.tile[order])
+        counts = torch.bincount(which)
+        tiles = pairs.tile[counts.cumsum(0) - 1]
+        likelihood = torch.cat(self._by_tile(x, tiles, width, pairs.datum.split(counts.tolist())))
+        return pairs, _sums(likelihood + base[pairs.datum, None], pairs, q, width, with_q)
+
+    def _by_tile(self, x: Tensor, tiles: Tensor, width: float, data: Sequence[Tensor]) -> list[Tensor]:
+        """x . eta - a (P, NODES): of every tile one matrix product with the data that look there."""
+        found = []
+        for at in chunks(len(tiles), max(MEMORY // (NODES * x.shape[1]), 1)):
+            eta, a = self.model.natural(_nodes(tiles[at], width).flatten(0, 1))
+            split = eta.view(-1, NODES, x.shape[1]).mT.unbind(0), a.view(-1, 1, NODES).unbind(0)
+            found += [torch.addmm(b, x[d], e, beta=-1.0) for d, e, b in zip(data[at], *split, strict=True)]
+        return found
+
+
+def _half(q: Q) -> float:
+    """How far from 0 the first lattice must reach for every q, a whole number of tiles."""
+    far = float((q.means.abs() + REACH * q.sds()).max())
+    half = HALF
+    while half < min(far, FARTHEST):
+        half *= 2.0
+    return half
+
+
+def _everywhere(count: int, half: float) -> _Pairs:
+    """All tiles of the first level with all data."""
+    places = torch.arange(-round(half / FIRST), round(half / FIRST))
+    tiles = torch.cartesian_prod(places, places)
+    return _Pairs(torch.arange(count).repeat_interleave(len(tiles)), tiles.repeat(count, 1))
+
+
+_STEPS = (torch.arange(SIDE, dtype=torch.float64, device="cpu") + 0.5) / SIDE
+_PLACES = torch.cartesian_prod(_STEPS, _STEPS)  # of a tile's nodes within it
+_FOUR = 2 * (torch.arange(NODES) // SIDE % 2) + torch.arange(NODES) % 2  # even or odd row and column
+_COLOURS = torch.nn.functional.one_hot(_FOUR, 4).double()  # (NODES, 4)
+# black minus white, even minus odd rows, even minus odd columns
+_CONTRASTS = 0.5 * torch.tensor([[1, -1, -1, 1], [1, 1, -1, -1], [1, -1, 1, -1]], dtype=torch.float64)
+_QUARTERS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
+
+
+def _nodes(tiles: Tensor, width: float) -> Tensor:
+    """The nodes (T, NODES, 2) of tiles (T, 2)."""
+    return (tiles.unsqueeze(1) + _PLACES) * width
+
+
+def _sums(likelihood: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Sums:
+    z = _nodes(pairs.tile, width)
+    joint = likelihood + log_prior(z)
+    square = joint.view(-1, SIDE, SIDE)
+    bend = torch.stack([square.diff(n=2, dim=side).abs().amax((1, 2)) for side in (1, 2)]).amax(0)
+    top = joint.amax(1)
+    mass = (joint - top.unsqueeze(1)).exp() @ _COLOURS
+    if not with_q:
+        return _Sums(top, bend, mass, torch.zeros_like(mass), torch.zeros_like(mass))
+    inverse = torch.linalg.inv(q.scale_tril())[pairs.datum]
+    white = (z - q.means[pairs.datum, None]) @ inverse.mT
+    log_q = -0.5 * white.square().sum(-1) - (q.log_sds.sum(-1) + LOG_2PI)[pairs.datum, None]
+    weight = log_q.exp()
+    return _Sums(top, bend, mass, weight @ _COLOURS, (weight * (log_q - joint)) @ _COLOURS)
+
+
+def _told(pairs: _Pairs, sums: _Sums, width: float, count: int, with_q: bool) -> _Level:
+    """The integrals and how far black and white differ."""
+    datum, area = pairs.datum, 4.0 * (width / SIDE) ** 2  # of a node of one of the four
+    top = torch.full((count,), -torch.inf, dtype=torch.float64).scatter_reduce(0, datum, sums.top, "amax")
+    here = sums.top == top[datum]
+    bend = torch.zeros_like(top).scatter_reduce(0, datum, torch.where(here, sums.bend, 0.0), "amax")
+    share = (sums.top - top[datum]).exp().unsqueeze(1)
+    mass = _by_datum(sums.mass * share, datum, count) * area
+    log_evidence = top + mass.mean(1).log()
+    error = _apart(mass / mass.mean(1, keepdim=True))
+    if not with_q:
+        return _Level(log_evidence, torch.zeros_like(top), error, top, bend)
+    within, gap = (_by_datum(part, datum, count) * area for part in (sums.within, sums.gap))
+    # the integral of q log(q / p) - q + p, which is nowhere negative; p(z | x) integrates to one
+    kl = gap + within * log_evidence.unsqueeze(1) - within + 1.0
+    return _Level(log_evidence, kl.mean(1), error + _apart(kl), top, bend)
+
+
+def _apart(four: Tensor) -> Tensor:
+    """How far black and white differ (n,), from the values (n, 4) of even and odd rows and columns.
+
+    What a lattice misses along one axis is in black and white alike. Rows and columns by themselves show it,
+    for a Gaussian about its fourth root, so the square of their difference bounds it with room to spare.
+    """
+    colours, rows, columns = (four @ _CONTRASTS.T).abs().unbind(1)
+    return torch.maximum(colours, torch.maximum(rows, columns) ** 2)
+
+
+def _by_datum(values: Tensor, datum: Tensor, count: int) -> Tensor:
+    return values.new_zeros(count, 4).index_add(0, datum, values)
+
+
+def _edge(half: float) -> Tensor:
+    """Points 0.2 apart along the edge of the square that reaches `half` from 0, (E, 2)."""
+    along = torch.arange(-half, half, 0.2, dtype=torch.float64)
+    side = torch.full_like(along, half)
+    return torch.cat(
+        [torch.stack(p, 1) for p in ((along, side), (-along, -side), (side, -along), (-side, along))]
+    )
+
+
+def _active(
+    pairs: _Pairs, sums: _Sums, told: _Level, q: Q, width: float, open_: Tensor, reach: float
+) -> _Pairs:
+    """The pairs with something of the posterior or of q, for data that are still open.
+
+    A peak between nodes rises above them by at most the second difference there, so that much is allowed for.
+    """
+    here = sums.top > (told.top - DROP - told.bend)[pairs.datum]
+    low, high = ((q.means + sign * reach * q.sds())[pairs.datum] for sign in (-1.0, 1.0))
+    here |= ((pairs.tile * width <= high) & ((pairs.tile + 1) * width >= low)).all(1)
+    here &= open_[pairs.datum]
+    return _Pairs(pairs.datum[here], pairs.tile[here])
+
+
+def _children(pairs: _Pairs) -> _Pairs:
+    """The four quarters of every tile."""
+    tiles = 2 * pairs.tile.unsqueeze(1) + _QUARTERS
+    return _Pairs(pairs.datum.repeat_interleave(4), tiles.flatten(0, 1))
