@@ -2,7 +2,7 @@
 
 from lvmviz import EM, Iris, ui
 from lvmviz.figures.map import Node, intractable_map
-from lvmviz.ui import site
+from lvmviz.ui import run_desk, site
 
 TITLE = "Start"
 GROUP = ""
@@ -61,6 +61,7 @@ def draw() -> None:
         )
     with right:
         ui.doors(DOORS)
+        run_desk.recent()
         ui.computer()
     ui.open_picked(picked.pick)
 

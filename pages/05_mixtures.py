@@ -14,6 +14,8 @@ from lvmviz.ui.derivation_em import lines
 
 TITLE = "Mixtures"
 GROUP = "EM"
+SHOWS = "EM"
+STEPS_EACH = 2  # an iteration: E and M
 CLAIM = "E moves q onto the posterior and closes the gap. M moves θ and opens it again, higher up."
 PLAYER = "player"  # the trace's channel: every view below follows it
 FLOOR = "The regularizer is wider than the data's narrowest direction, so it sets the shapes. Lower it."
@@ -126,7 +128,7 @@ def _trace(controls: ui.Controls) -> Trace | None:
                 "No table yet. Load one on the left: a row is a point, a column a feature.", name="table"
             )
             return None
-        job = Job(own.forget_misfits("start", em), steps=2 * iterations, seed=seed)
+        job = Job(own.forget_misfits("start", em), steps=STEPS_EACH * iterations, seed=seed)
         ui.afresh(job.id)
         if summaries.floor_binds(em):
             ui.note(FLOOR)
@@ -140,7 +142,7 @@ def _trace(controls: ui.Controls) -> Trace | None:
 
 def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     infos, terms = summaries.infos(trace), summaries.decompositions(trace)
-    moved, depends = [info.moved for info in infos], (trace.job.id, len(trace), ui.dark())
+    moved, depends = [info.moved for info in infos], (trace.key, ui.dark())
     em, axes = summaries.em(trace), _axes(controls, trace)
     with stage.picture:
         ui.plot(
@@ -148,17 +150,21 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
             lambda: em_films.picture(trace, axes, ui.dark()),
             depends=(*depends, axes),
             height=PICTURE,
-            alt=f"{em.data.name()}: {em.components} Gaussian components, points coloured by responsibility",
+            alt=em_films.alt(trace),
             channel=PLAYER,
             on_spot=own.place_spot("start", "picture", em, axes) if isinstance(em.start, ByHand) else None,
         )
+        if told := em_films.told(trace):
+            ui.remark(told)
         index = ui.player(
             PLAYER,
             labels=half_steps.labels(
                 moved, [info.iteration for info in infos], [info.collapsed for info in infos]
             ),
             buttons=half_steps.buttons(moved, _ending(trace), tokens(ui.dark())),
-            trace_id=f"{trace.job.id}:{len(trace)}",
+            trace_id=trace.job.id,
+            steps=trace.steps,
+            growing=ui.growing(trace),
         )
         _curves(controls, trace, depends)
     with stage.evidence:
@@ -226,6 +232,8 @@ def _ending(trace: Trace) -> str:
     info = trace[-1].info
     if info.collapsed:
         return f"Component {info.collapsed} has collapsed: no step leads on from here."
+    if ui.growing(trace):
+        return "The run has not come further yet."
     if trace.job.algorithm.finished(trace[-1].state, info):
         return "EM has settled: E and M change nothing more."
     return "This trace ends here: allow more iterations under More."

@@ -24,6 +24,8 @@ ROOMS |= {
     "figures": "figures",
     "ui": "ui",
     "": "runs",
+    "shell": "runs",
+    "__main__": "runs",
 }  # "" is the package itself, which names everything public
 HOMES = {  # which rooms may import it
     "torch": ORDER[: ORDER.index("figures")],

@@ -202,7 +202,7 @@ def _joint(target: Target) -> _Mass:
 @lru_cache(maxsize=128)
 def _places(target: Target) -> np.ndarray:
     """Where the joint's panels ended, and where the prior's should."""
-    return np.concatenate([to_z(_joint(target).edges), survey(_numpy(target.log_prior)).places])
+    return np.concatenate([to_z(_joint(target).edges), survey(_numpy(target.log_prior), 1).places])
 
 
 def _edges(target: Target, family: Line, phi: Phi) -> np.ndarray:

@@ -44,19 +44,22 @@ def _look() -> np.ndarray:
 
 
 LOOK = _look()
-CLOSER = np.linspace(0.0, 1.0, 65)
+CLOSER = np.linspace(0.0, 1.0, 257)
 STEPS = 2.0 ** np.arange(-27, 10)
 STEPS = np.concatenate([-STEPS[::-1], STEPS])
 COARSE = to_z(np.linspace(-6, 6, 25))
 
 
-def survey(log_f: LogDensity) -> Survey:
-    """The modes to 1e-7 and the range, by looking on many scales; NotIntegrable when there is nothing."""
+def survey(log_f: LogDensity, rounds: int = 3) -> Survey:
+    """The modes and the range, by looking on many scales; NotIntegrable when there is nothing.
+
+    Each round finds the modes 128 times more closely, from the third on to 1e-7.
+    """
     with np.errstate(all="ignore"):
         height = log_f(LOOK)
         _refuse(height)
         low, high = _reach(height)
-        modes = _closer(log_f, *_peaks(height))
+        modes = _closer(log_f, *_peaks(height), rounds)
         near = modes[:, None] + np.maximum(1.0, np.abs(modes))[:, None] * STEPS
         tops = log_f(modes)
         drop = tops[:, None] - log_f(near.ravel()).reshape(near.shape)
@@ -90,12 +93,12 @@ def _peaks(height: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return LOOK[peak - 1], LOOK[peak + 1]
 
 
-def _closer(log_f: LogDensity, left: np.ndarray, right: np.ndarray) -> np.ndarray:
+def _closer(log_f: LogDensity, left: np.ndarray, right: np.ndarray, rounds: int) -> np.ndarray:
     """The maximum in every bracket, by looking again and again; no derivative, so kinks are found too."""
-    left, best, right, drop = _zoom(log_f, left, right, 4)
+    left, best, right, drop = _zoom(log_f, left, right, rounds)
     jump = drop > JUMP
     if jump.any():
-        best[jump] = _zoom(log_f, left[jump], right[jump], 7)[1]
+        best[jump] = _zoom(log_f, left[jump], right[jump], 5)[1]
     return best
 
 

@@ -1,11 +1,12 @@
 """What the pages are made of: the only part of the package that imports Streamlit."""
 
+from lvmviz.ui.background import growing
 from lvmviz.ui.code import calls, script
 from lvmviz.ui.components import components
 from lvmviz.ui.controls import Controls, link_of, remedy, switch
 from lvmviz.ui.derivation import Line, Term, derivation
 from lvmviz.ui.dock import dock
-from lvmviz.ui.doors import Door, computer, doors, open_picked
+from lvmviz.ui.doors import Door, computer, doors, open_picked, way
 from lvmviz.ui.frame import (
     Stage,
     beside,
@@ -17,13 +18,16 @@ from lvmviz.ui.frame import (
     head,
     note,
     page,
+    place,
     plain,
     projector,
+    remark,
     scale,
     stage,
 )
 from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.live import afresh, keep, kept, live
+from lvmviz.ui.owner import owner
 from lvmviz.ui.player import Button, player
 from lvmviz.ui.plot import Mark, nothing, plot
 from lvmviz.ui.scenes import Scene, opened, scenes
@@ -33,8 +37,8 @@ from lvmviz.ui.thermometer import thermometer
 
 __all__ = [
     "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "afresh",
-    "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors",
-    "empty", "failed", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
-    "nothing", "open_picked", "opened", "page", "plain", "player", "plot", "projector", "remedy", "ring",
-    "scale", "scenes", "script", "stage", "switch", "table", "thermometer",
+    "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty",
+    "failed", "growing", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
+    "nothing", "open_picked", "opened", "owner", "page", "place", "plain", "player", "plot", "projector",
+    "remark", "remedy", "ring", "scale", "scenes", "script", "stage", "switch", "table", "thermometer", "way",
 ]  # fmt: skip

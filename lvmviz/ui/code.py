@@ -35,10 +35,15 @@ def notebook_button(name: str, title: str, source: str) -> None:
 def script(job: Job, last: str) -> str:
     """The lines that run a job; `last` is the line that shows something of its `trace`."""
     name = type(job.algorithm).__name__.lower()
+    more = "".join(
+        f", {field}={value!r}"
+        for field, value, usual in (("every", job.every, 1), ("device", job.device, "cpu"))
+        if value != usual
+    )
     return (
         f"from lvmviz import {', '.join(sorted(_names(job.algorithm) | {'Job', 'run'}))}\n\n"
         f"{name} = {spelled(job.algorithm)}\n"
-        f"trace = run(Job({name}, steps={job.steps}, seed={job.seed}))\n"
+        f"trace = run(Job({name}, steps={job.steps}, seed={job.seed}{more}))\n"
         f"{last}"
     )
 

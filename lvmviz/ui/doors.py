@@ -27,16 +27,23 @@ def doors(cards: Sequence[Door]) -> None:
             st.markdown(f"**{card.title}**")
             st.markdown(f":gray[{card.text}]")
             if st.button("Open →", key=f"door_{i}", type="tertiary", help=card.title):
-                _go(card.url, card.link)
+                go(card.url, card.link)
 
 
 def open_picked(pick: Mapping[str, Any] | None) -> None:
     """Open the page whose mark was clicked on the map."""
     if pick is not None and pick.get("value") in {page.url for page in site.pages()}:
-        _go(pick["value"], {})
+        go(pick["value"], {})
 
 
-def _go(url: str, link: Mapping[str, str]) -> None:
+def way(label: str, url: str, link: Mapping[str, str]) -> None:
+    """A button that opens a page with a link."""
+    if st.button(label, key=f"way_{url}"):
+        go(url, link)
+
+
+def go(url: str, link: Mapping[str, str]) -> None:
+    """Open a page with a link."""
     path = next(page.path for page in site.pages() if page.url == url)
     st.switch_page(str(path), query_params=dict(link))
 

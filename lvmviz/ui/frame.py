@@ -119,10 +119,12 @@ def head(name: str, bold: str, muted: str = "") -> DeltaGenerator:
         return st.container(width="content")
 
 
-def failed(sentence: str) -> None:
-    """An error in its place: the cause in bold, then the remedy."""
-    cause, colon, remedy = sentence.partition(": ")
-    if not colon:
+def failed(sentence: str, remedy: str = "") -> None:
+    """An error in its place: the cause in bold, then the remedy; it may be in the same sentence."""
+    cause, colon = sentence, ""
+    if not remedy:
+        cause, colon, remedy = sentence.partition(": ")
+    if not remedy:
         cause, colon, remedy = sentence.partition(". ")
     st.error(f"**{plain(cause + colon.strip())}** {plain(remedy)}")
 
@@ -130,6 +132,11 @@ def failed(sentence: str) -> None:
 def note(sentence: str) -> None:
     """A warning in its place."""
     st.warning(sentence)
+
+
+def remark(sentence: str) -> None:
+    """A sentence on what is shown, in small grey type."""
+    st.caption(sentence)
 
 
 def plain(text: str) -> str:
@@ -162,6 +169,11 @@ def beside(width: int) -> tuple[DeltaGenerator, DeltaGenerator]:
     """A wide place on the left and a narrow one, so many px, on the right."""
     row = st.container(horizontal=True, wrap=False, gap="medium")
     return row.container(width="stretch"), row.container(width=width, gap="small")
+
+
+def place() -> DeltaGenerator:
+    """A place in a column to be filled later."""
+    return st.container(gap="small")
 
 
 def halves() -> tuple[DeltaGenerator, DeltaGenerator]:

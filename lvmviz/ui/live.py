@@ -1,4 +1,4 @@
-"""From a job to its trace. Short work is done here and now; the rule of what is short stands here alone."""
+"""From a job to its trace: short work is done here and now, long work in the background, by one call."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import time
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
+from lvmviz.runs import engine
 from lvmviz.runs.execute import snapshots
-from lvmviz.runs.job import Job, Snapshot, Trace
-from lvmviz.ui import state
+from lvmviz.runs.job import LONG, Job, Snapshot, Trace
+from lvmviz.ui import background, frame, state
 
 PATIENCE = 0.4  # seconds without a word; then progress is shown
+LONG_S, BEARABLE_S = 2.0, 60.0  # what is long takes so many seconds; what is waited for where no engine works
 _KEPT, _ASKED = "lvmviz.kept", "lvmviz.asked"
 _PARTIAL = "lvmviz.partial"  # what a stopped or interrupted job had computed, by its id
 
@@ -22,12 +24,63 @@ def _finished(id: str) -> dict[str, Trace]:
     return {}
 
 
-def live(job: Job) -> Trace:
-    """The trace of a job: kept, or computed with progress, an estimate and a stop.
+def live(job: Job) -> Trace | None:
+    """The trace of a job as far as it is; None where there is nothing to show yet, which the page then says.
 
-    A stopped job keeps what it had; *Go on* takes it up again from there.
+    Short work is computed here, with progress, an estimate and a stop; long work in the background, with a
+    strip that tells how it goes. The page draws itself again when there is more.
     Raises ValueError, with a sentence for the person, when the job cannot start.
     """
+    if not job.long or background.here(job):
+        return _inline(job)
+    return _watched(job) if engine.wanted() else _without_engine(job)
+
+
+def _watched(job: Job) -> Trace | None:
+    run = background.run_of(job)
+    if run is None:
+        box = frame.empty("The run of these settings was deleted.", name="deleted")
+        box.button("Start it again", on_click=background.again, args=(job,), key=f"again_{job.id}")
+        return None
+    status = run.status()
+    shown = background.told(run, status)  # before it is read: what comes meanwhile is drawn next
+    if status.state != "finished":
+        background.drawn(run, shown)
+        background.strip(run)
+    trace = background.trace_of(run)
+    background.follow(trace, status.active)
+    return trace if len(trace) else _nothing_yet(status.active)
+
+
+def _nothing_yet(active: bool) -> Trace | None:
+    """The last frame, faint, or an empty box."""
+    last = kept()
+    if active:
+        st.container(key="working")  # the style sheet makes the pictures of its stage faint
+    if last is None:
+        frame.empty("The picture comes with the first step." if active else "It has no picture yet.",
+                    name="working")  # fmt: skip
+    return last
+
+
+def _without_engine(job: Job) -> Trace | None:
+    """Computed here when that can be borne, as work in the background is switched off."""
+    run = background.finished_run(job)
+    if run is not None:
+        return background.trace_of(run)
+    seconds = LONG_S * job.steps * job.algorithm.effort() / LONG
+    off = "Work in the background is switched off (LVMVIZ_ENGINE=off)"
+    if seconds > BEARABLE_S:
+        raise ValueError(
+            f"{off}, and this may take {background.duration(seconds)}: "
+            "switch it on, or choose fewer points or fewer steps"
+        )
+    st.caption(f"{off}: this is computed here, in {background.duration(seconds)} at most.")
+    return _inline(job)
+
+
+def _inline(job: Job) -> Trace:
+    """The trace of a job: kept, or computed now; a stopped one keeps what it had until it goes on."""
     place = _finished(job.id)
     if "trace" in place:
         return place["trace"]
@@ -73,9 +126,10 @@ def _offer_to_go_on(job: Job, count: int) -> None:
     row.button("Go on", on_click=_stop, args=(job.id, False), key=f"resume-{job.id}")
 
 
-def keep(trace: Trace) -> Trace:
-    """Remember the trace as the last good one of this page."""
-    st.session_state[_KEPT] = state.page(), trace
+def keep(trace: Trace | None) -> Trace | None:
+    """Remember the trace, where there is one, as the last good one of this page."""
+    if trace is not None:
+        st.session_state[_KEPT] = state.page(), trace
     return trace
 
 

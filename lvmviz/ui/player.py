@@ -25,9 +25,20 @@ class Button(NamedTuple):
 
 
 def player(
-    name: str, *, labels: Sequence[str], buttons: Sequence[Button], trace_id: str, autoplay: bool = False
+    name: str,
+    *,
+    labels: Sequence[str],
+    buttons: Sequence[Button],
+    trace_id: str,
+    autoplay: bool = False,
+    steps: Sequence[int] = (),
+    growing: bool = False,
 ) -> int:
-    """Draw the player and return the frame it rests on; `step` in the URL."""
+    """Draw the player and return the frame it rests on; `step` in the URL.
+
+    A trace whose `steps` change, its id being the same, is still the same: the position stays at its step, or
+    at the end. Of a `growing` one the link says "last" there.
+    """
     count = len(labels)
     index = min(state.position(), count - 1)
     component("player")(
@@ -39,15 +50,18 @@ def player(
             "buttons": [button._asdict() for button in buttons],
             "index": index,
             "autoplay": autoplay,
+            "steps": list(steps),
             "revision": f"{trace_id}:{state.generation()}",
         },
         height=HEIGHT,
-        on_index_change=lambda: _rested(name),
+        on_index_change=lambda: _rested(name, count - 1 if growing else None),
     )
     return index
 
 
-def _rested(name: str) -> None:
+def _rested(name: str, end: int | None) -> None:
     index = st.session_state[f"player_{name}"]["index"]
-    if index is not None:
+    if index is not None and end is not None and int(index) >= end:
+        state.place(state.POSITION, state.LAST)
+    elif index is not None:
         state.place(state.POSITION, str(int(index)) if index else "")

@@ -20,6 +20,8 @@ class PageFile(NamedTuple):
     title: str
     group: str
     url: str  # "" for the first page
+    shows: str = ""  # the algorithm whose runs it shows
+    steps: int = 1  # of that algorithm in one of the page's iterations
 
 
 def pages() -> list[PageFile]:
@@ -39,7 +41,9 @@ def _read(path: Path, *, first: bool) -> PageFile:
     }
     if "TITLE" not in constants or constants.get("GROUP") not in GROUPS:
         raise ValueError(f"{path.name} must say TITLE = '…' and GROUP = one of {GROUPS} at its top")
-    return PageFile(path, constants["TITLE"], constants["GROUP"], "" if first else path.stem[3:])
+    url = "" if first else path.stem[3:]
+    shows = constants.get("SHOWS", ""), constants.get("STEPS_EACH", 1)
+    return PageFile(path, constants["TITLE"], constants["GROUP"], url, *shows)
 
 
 def main() -> None:

@@ -14,6 +14,7 @@ import streamlit as st
 
 VERSION = "1"
 POSITION = "step"  # where one is in a trace: part of the link, but no change to undo
+LAST = "last"  # the position that stays at the end of a trace which still grows
 Link = dict[str, str]
 
 
@@ -186,8 +187,10 @@ def turn() -> None:
 
 
 def position() -> int:
-    """The step of the trace that is on screen."""
+    """The frame of the trace that is on screen; larger than any while it is to be the last."""
     text = placed(POSITION) or "0"
+    if text == LAST:
+        return 10**9
     if text.isascii() and text.isdigit() and len(text) < 10:
         return int(text)
     problem(f"The link's {POSITION} = {text[:40]} is no step; the start is shown.")

@@ -4,24 +4,33 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import streamlit as st
+
 from lvmviz.ui.component import component
+from lvmviz.ui.plot import nothing
 
 Cell = str | dict[str, str]
 
 
 class Column(NamedTuple):
-    """A column's head and side; numbers stand right."""
+    """A column's head and side; numbers stand right. A wide one takes the room that is left."""
 
     label: str
     align: str = "right"
+    wide: bool = False
 
 
 def dot(colour: str, text: str, note: str = "") -> Cell:
     """A text behind a coloured dot."""
     return {"dot": colour, "text": text, "note": note}
+
+
+def noted(text: str, note: str) -> Cell:
+    """A text with something muted behind it."""
+    return {"text": text, "note": note}
 
 
 def ring(colour: str, text: str) -> Cell:
@@ -38,15 +47,29 @@ def table(
     rows: Sequence[Sequence[Cell]] | None = None,
     frames: Sequence[Sequence[Sequence[Cell]]] | None = None,
     channel: str | None = None,
+    picks: Sequence[str] | None = None,
+    selected: str = "",
+    on_pick: Callable[[], None] = nothing,
 ) -> None:
-    """Draw `rows` with the current one marked, or the rows of the current frame out of `frames`."""
+    """Draw `rows` with the current one marked, or the rows of the current frame out of `frames`.
+
+    With `picks`, a name for each row, a row can be picked: the one that is `selected` is marked.
+    """
     data: dict[str, Any] = {
+        "name": name,
         "columns": [column._asdict() for column in columns],
         "rows": rows,
         "frames": frames,
         "channel": channel,
+        "picks": picks,
+        "selected": selected,
         "height": height,
         "alt": alt,
     }
     data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
-    component("table")(key=f"table_{name}", data=data)
+    component("table")(key=f"table_{name}", data=data, on_pick_change=on_pick)
+
+
+def picked(name: str) -> str:
+    """The row of a table that was picked; for `on_pick` callbacks."""
+    return str(st.session_state[f"table_{name}"]["pick"])

@@ -1,0 +1,280 @@
+"""A job in the background as its page shows it: the trace so far, and a strip that says how it goes."""
+
+from __future__ import annotations
+
+import bisect
+import contextlib
+from collections.abc import Callable
+
+import streamlit as st
+
+from lvmviz.runs import engine, handle
+from lvmviz.runs.codec import size
+from lvmviz.runs.job import Job, Snapshot, Trace
+from lvmviz.runs.queue import waiting
+from lvmviz.runs.run import MissingRun, Run, RunBusy
+from lvmviz.runs.status import Status
+from lvmviz.runs.store import Store, run_id
+from lvmviz.runs.trace import StoredTrace
+from lvmviz.ui import frame, state, ticker, watchers
+from lvmviz.ui.owner import owner
+
+CACHE = 64_000_000  # bytes of a run's states that are kept in memory, so that each is read once
+_KNOWN, _SHOWN, _FAULT = "lvmviz.background.known", "lvmviz.background.shown", "lvmviz.background.fault"
+_CONFIRM, _HERE, _MINE = "lvmviz.background.confirm", "lvmviz.background.here", "lvmviz.background.mine"
+_GROWS, _TOLD = "lvmviz.background.grows", "lvmviz.background.told"
+
+
+# ---- the run of a job ----
+
+
+def run_of(job: Job) -> Run | None:
+    """The run of a job, begun where nobody has; None where it was deleted while this session looked at it."""
+    known: set[str] = st.session_state.setdefault(_KNOWN, set())
+    id = run_id(job, owner())
+    _withdraw_all_but(id)
+    try:
+        run = Store().open(id)
+    except MissingRun:
+        if id in known:
+            return None
+        run = _begin(job)
+    known.add(id)
+    return run
+
+
+def finished_run(job: Job) -> Run | None:
+    """The run of a job if there is one with nothing left to do."""
+    with contextlib.suppress(MissingRun):
+        run = Store().open(run_id(job, owner()))
+        return run if run.status().state == "finished" else None
+    return None
+
+
+def _begin(job: Job) -> Run:
+    run = Store().open(handle.submit(job, owner()).id)
+    st.session_state.setdefault(_MINE, set()).add(run.id)
+    return run
+
+
+def _withdraw_all_but(id: str) -> None:
+    """Take back what this session asked for in passing, as long as nobody has begun it or looks at it."""
+    mine: set[str] = st.session_state.get(_MINE, set())
+    for other in mine - {id}:
+        mine.discard(other)
+        with contextlib.suppress(MissingRun, RunBusy, OSError):
+            run = Store().open(other)
+            if run.queued and not run.status().attempt and not watchers.others(run):
+                run.delete()
+                st.session_state[_KNOWN].discard(other)
+
+
+def again(job: Job) -> None:
+    """Start a deleted run anew; for the button that offers it."""
+    st.session_state[_KNOWN].discard(run_id(job, owner()))
+
+
+# ---- its trace ----
+
+
+def trace_of(run: Run) -> Trace:
+    """The snapshots so far; each is read once where they are small."""
+    stored = run.trace()
+    trace = _read(run, stored)
+    for note in stored.notes:
+        frame.note(frame.plain(note))
+    return trace
+
+
+def growing(trace: Trace) -> bool:
+    """Whether snapshots are still added to the trace that is on screen."""
+    return st.session_state.get(_GROWS) == trace.job.id
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _snapshots(path: str) -> dict[int, Snapshot]:
+    """The snapshots of a run that were read, by their step."""
+    return {}
+
+
+def _read(run: Run, stored: StoredTrace) -> Trace:
+    steps = stored.steps
+    if not steps or len(steps) * size(stored[-1].state) > CACHE:
+        return stored
+    known = _snapshots(str(run.path))
+    for at, step in enumerate(steps):
+        if step not in known and (one := stored[at]).step == step:  # else it is damaged, or was thinned out
+            known[step] = one
+    for step in set(known) - set(steps):
+        known.pop(step, None)
+    return Trace(run.job, [known[step] for step in steps if step in known])
+
+
+def follow(trace: Trace, growing: bool) -> None:
+    """Keep the position where it was, though there are more snapshots now or old ones were thinned out.
+
+    Who first sees a trace that grows, and who stands on its last frame, is taken along.
+    """
+    id, steps = trace.job.id, trace.steps
+    st.session_state[_GROWS] = id if growing else ""
+    if not steps:
+        return
+    was, before = st.session_state.get(_SHOWN, ("", []))
+    st.session_state[_SHOWN] = id, steps
+    if was != id:
+        if growing and not state.placed(state.POSITION):
+            state.place(state.POSITION, state.LAST)
+    elif steps != before and state.placed(state.POSITION) != state.LAST:
+        at = before[min(state.position(), len(before) - 1)]
+        index = max(0, bisect.bisect_right(steps, at) - 1)
+        state.place(state.POSITION, str(index) if index else "")
+
+
+def told(run: Run, status: Status) -> str:
+    """What there is to show of a run: another text where there is something new."""
+    steps = run.trace().steps
+    return f"{run.id} {status.state} {len(steps)} {steps[-1] if steps else ''}"
+
+
+# ---- the strip ----
+
+
+@st.fragment
+def strip(run: Run) -> None:
+    """How it goes, and what can be done about it; looks again by itself while something may happen."""
+    watchers.watch(run)
+    status = run.status()
+    told_now = told(run, status)
+    with st.container(key=f"strip_{run.id}", gap="xsmall"):
+        _progress(run, status)
+        trouble(run, status)
+        if st.session_state.get(_CONFIRM) == run.id and status.active:
+            _ask(run)
+        for note in status.notes:
+            st.caption(frame.plain(note))
+    if status.active or (run.id, told_now) != st.session_state.get(_TOLD):
+        ticker.poll(run.id, (status.state, status.step, told_now), told_now)
+
+
+def drawn(run: Run, shown: str) -> None:
+    """Remember what the page shows of the run, and draw it again when there is more."""
+    st.session_state[_TOLD] = run.id, shown
+    ticker.fresh(run.id, shown)
+
+
+def _progress(run: Run, status: Status) -> None:
+    with st.container(key=f"row_{run.id}", horizontal=True, vertical_alignment="center", gap="small"):
+        if status.state == "running":
+            share = status.step / max(1, status.steps)
+            st.progress(min(1.0, share), f"{spoken(status)} :gray[{frame.plain(held(status))}]")
+        else:
+            ready = status.state != "queued" or engine.about(run.home)
+            getting_ready = "The engine gets ready: that takes some seconds."
+            st.markdown(spoken(status, before(run)) if ready else getting_ready, width="stretch")
+        buttons(run, status)
+
+
+def trouble(run: Run, status: Status) -> None:
+    """What went wrong, and the remedy."""
+    fault = st.session_state.pop(_FAULT, "")
+    if fault:
+        frame.failed(fault)
+    if status.state in ("failed", "interrupted"):
+        frame.failed(status.cause, status.remedy)
+    why = engine.fault(run.home) if status.state == "queued" else ""
+    if why:
+        frame.failed(why, "Mend that, or do without.")
+        st.button("Compute it here", key=f"here_{run.id}", on_click=_compute_here, args=(run,))
+
+
+def _ask(run: Run) -> None:
+    count = watchers.others(run)
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        who = "Somebody else is" if count == 1 else f"{count} others are"
+        st.markdown(f"**{who} watching this run.** Stop it for everyone?", width="content")
+        button("Stop it", run, lambda: _stop(run, sure=True), "sure")
+        button("Let it go on", run, lambda: st.session_state.pop(_CONFIRM, None), "keep")
+
+
+def buttons(run: Run, status: Status) -> None:
+    """Pause, resume, stop: what the state allows."""
+    if status.state == "running":
+        button("Pause", run, lambda: run.control("pause"), "pause", "Let it rest, with a checkpoint")
+    if status.state in ("paused", "stopped", "failed", "interrupted"):
+        button("Resume", run, lambda: handle.start(run), "resume", "Go on from the last checkpoint")
+    if status.state in ("running", "queued", "paused"):
+        button("Stop", run, lambda: _stop(run), "stop", "End it; what it has is kept")
+
+
+def button(label: str, run: Run, do: Callable[[], object], name: str, help: str = "") -> None:
+    """A button that does something to a run; what goes wrong is told in a sentence."""
+    key = f"{name}_{run.id}"
+    st.button(label, key=key, on_click=_attempt, args=(do,), help=help or None, type="secondary")
+
+
+def _attempt(do: Callable[[], object]) -> None:
+    try:
+        do()
+    except (OSError, LookupError, RuntimeError, ValueError) as error:
+        st.session_state[_FAULT] = str(error)
+
+
+def _stop(run: Run, sure: bool = False) -> None:
+    """Stop it; where somebody else is watching, ask first."""
+    if not sure and watchers.others(run):
+        st.session_state[_CONFIRM] = run.id
+        return
+    st.session_state.pop(_CONFIRM, None)
+    run.control("stop")
+
+
+def _compute_here(run: Run) -> None:
+    st.session_state.setdefault(_HERE, set()).add(run.id)
+    _attempt(lambda: run.control("stop"))
+
+
+def here(job: Job) -> bool:
+    """Whether somebody wants it computed in the page, as no engine can."""
+    return run_id(job, owner()) in st.session_state.get(_HERE, ())
+
+
+# ---- words ----
+
+
+def before(run: Run) -> int | None:
+    """How many runs wait before this one; None when it does not wait."""
+    ids = waiting(run.home)
+    return ids.index(run.id) if run.id in ids else None
+
+
+def spoken(status: Status, wait: int | None = None) -> str:
+    """A status in one line."""
+    at = f"at step {status.step} of at most {status.steps}"
+    if status.state == "running":
+        rate = f", {pace(status.rate)} steps/s" if status.rate else ""
+        left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
+        return f"Step {status.step} of at most {status.steps}{rate}{left}"
+    if status.state == "queued":
+        if wait:
+            return f"Waits for a worker: {wait} {'run is' if wait == 1 else 'runs are'} before it."
+        return "Waits for a worker: it is the next."
+    return f"{status.state.capitalize()} {at}."
+
+
+def held(status: Status) -> str:
+    """Where it runs, and the memory it takes."""
+    memory = f", {status.memory / 1e6:,.0f} MB" if status.memory and status.active else ""
+    return f"on {status.device}{memory}" if status.device else ""
+
+
+def pace(rate: float) -> str:
+    """Steps a second with two or three digits."""
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2f}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as a person says them."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

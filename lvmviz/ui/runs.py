@@ -1,0 +1,240 @@
+"""The runs of this computer as tables, numbers and curves; who may see which."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from lvmviz.algorithms.em import EM
+from lvmviz.core import Algorithm, Knob
+from lvmviz.datasets import Blobs
+from lvmviz.figures.runs import Panel, curves
+from lvmviz.figures.theme import number
+from lvmviz.runs.job import Job
+from lvmviz.runs.run import MissingRun, Run
+from lvmviz.runs.status import Status
+from lvmviz.runs.store import Store, title
+from lvmviz.ui import frame, site, state
+from lvmviz.ui.background import pace
+from lvmviz.ui.code import spelled
+from lvmviz.ui.controls import Controls, link_of
+from lvmviz.ui.owner import owner
+from lvmviz.ui.plot import plot
+from lvmviz.ui.table import Cell, Column, noted, picked, table
+
+RUN, OTHER, SEARCH = "run", "compare", "search"  # their names in the link
+STATES = ("all", "active", "queued", "running", "paused", "stopped", "finished", "failed", "interrupted")
+COLUMNS = [
+    Column("run", "left", wide=True),
+    Column("state", "left"),
+    Column("device", "left"),
+    Column("step"),
+    Column("steps/s"),
+    Column("ELBO, nats"),
+    Column("begun"),
+]
+ROWS = 9
+TITLE = 44  # characters over a panel
+LARGE = link_of(EM(data=Blobs(points=1_000_000)))  # the link of what takes long
+LINES = {"elbo": "ELBO", "log_lik": "log p(X)", "log_evidence": "log p(x)"}  # of a run's numbers, those drawn
+
+
+class Listed(NamedTuple):
+    """A run and what it is doing."""
+
+    run: Run
+    status: Status
+
+
+# ---- which there are ----
+
+
+def mine() -> list[Listed]:
+    """Every run that this browser may see, newest first."""
+    return [Listed(run, run.status()) for run in Store().runs(owner())]
+
+
+def find(id: str) -> Run:
+    """The run of this name; raises MissingRun, also for one that is another person's."""
+    run = Run(Store().path / id)
+    if run.owner not in ("", owner()):  # the very words of a run that is not there
+        raise MissingRun(f"The run {id} is not on this computer; start it again.")
+    run.touch()
+    return run
+
+
+def chosen(name: str) -> Run | None:
+    """The run that the link names so; where there is none, the page says so."""
+    id = state.placed(name)
+    if not id:
+        return None
+    try:
+        return find(id)
+    except MissingRun as missing:
+        frame.note(frame.plain(str(missing)))
+        return None
+
+
+class Filter(NamedTuple):
+    """What the controls let through."""
+
+    state: str
+    method: str
+    words: tuple[str, ...]
+
+    def passes(self, one: Listed) -> bool:
+        text = f"{title(one.run.job)} {spelled(one.run.job.algorithm)} {one.run.id}".lower()
+        state = self.state in ("all", one.status.state) or (self.state == "active" and one.status.active)
+        method = self.method in ("all", type(one.run.job.algorithm).__name__)
+        return state and method and all(word in text for word in self.words)
+
+
+def filters(controls: Controls) -> Filter:
+    """State, method and a search."""
+    shown = controls.value("doing", str, "all", Knob(label="State", options=STATES))
+    methods = ("all", *Algorithm.options)
+    method = controls.value("method", str, "all", Knob(label="Method", options=methods))
+    key = f"lvmviz.{SEARCH}"
+    if key not in st.session_state:
+        st.session_state[key] = state.linked(SEARCH) or ""
+    words = controls.view.text_input("Search", key=key, placeholder="Blobs components=6", max_chars=200)
+    state.holds(SEARCH, key, words)
+    return Filter(shown, method, tuple(words.lower().split()))
+
+
+# ---- the table ----
+
+
+def run_table(found: Sequence[Listed], selected: str) -> None:
+    """A row a run; one that is picked is shown below."""
+    table(
+        "runs",
+        COLUMNS,
+        rows=[_row(one) for one in found],
+        picks=[one.run.id for one in found],
+        selected=selected,
+        on_pick=_pick,
+        alt="Runs: what, state, device, step, speed, ELBO, begun; a row can be picked with Enter",
+        height=int((26 + 24 * ROWS) * frame.scale()),
+    )
+
+
+def _pick() -> None:
+    id = picked("runs")
+    state.place(RUN, "" if id == state.placed(RUN) else id)
+    state.place(OTHER, "")
+
+
+def _row(one: Listed) -> list[Cell]:
+    run, status = one
+    pin = " · kept" if run.pinned else ""
+    return [
+        noted(title(run.job), settings(run.job)),
+        status.state + (" · yours alone" if run.owner else "") + pin,
+        status.device,
+        f"{status.step} / {status.steps}",
+        pace(status.rate) if status.state == "running" and status.rate else "",
+        "" if status.elbo is None else number(status.elbo, 2),
+        time.strftime("%d %b %H:%M", time.localtime(run.created)),
+    ]
+
+
+def settings(job: Job) -> str:
+    """What tells a run from others of its method, as Python: only what differs from the defaults."""
+    inside = spelled(job.algorithm).partition("(")[2][:-1]
+    return ", ".join(filter(None, (inside, f"seed={job.seed}" if job.seed else "")))
+
+
+# ---- its page ----
+
+
+def page_of(job: Job) -> tuple[str, dict[str, str]] | None:
+    """The address of the page that shows this very job, and its link; None where no page can ask for it."""
+    name = type(job.algorithm).__name__
+    page = next((page for page in site.pages() if page.shows == name), None)
+    if page is None or job.steps % page.steps:
+        return None
+    rounds, seed = job.steps // page.steps, job.seed
+    asked = Job(job.algorithm, steps=job.steps, seed=seed)
+    if job != asked or not (1 <= rounds <= 500 and 0 <= seed <= 9999):
+        return None
+    return page.url, {**link_of(job.algorithm), "iterations": str(rounds), "seed": str(seed)}
+
+
+# ---- its curves and its numbers ----
+
+
+def other(listed: Sequence[Listed], run: Run) -> Run | None:
+    """The run to compare with, chosen among those of the same kind of numbers."""
+    names = {one.run.id: f"{title(one.run.job)} ({settings(one.run.job) or one.run.id})" for one in listed}
+    names.pop(run.id, None)
+    key = f"lvmviz.{OTHER}.{run.id}"
+    if key not in st.session_state:
+        asked = state.placed(OTHER)
+        st.session_state[key] = asked if asked in names else ""
+    id = st.selectbox("Compare with", ["", *names], key=key, label_visibility="collapsed", width=220,
+                      format_func=lambda id: names.get(id, "Compare with …"))  # fmt: skip
+    state.place(OTHER, id)
+    return chosen(OTHER)
+
+
+def curve_plot(runs: Sequence[Run], height: int) -> None:
+    """ELBO and log-likelihood over the steps of one run, or of two on the same axes."""
+    panels = [_panel(run) for run in runs]
+    if not any(len(panel.steps) for panel in panels):
+        frame.empty("It has no numbers yet.", name="curves", height=height)
+        return
+    depends = tuple((run.id, len(panel.steps)) for run, panel in zip(runs, panels, strict=True))
+    dark = frame.dark()
+    plot(
+        "runs",
+        lambda: curves(panels, dark=dark, height=height),
+        depends=(*depends, dark),
+        height=height,
+        alt="ELBO and log-likelihood over the steps, nats",
+    )
+
+
+def _panel(run: Run) -> Panel:
+    rows = run.metrics()
+    names = [name for name in LINES if rows and name in rows[0]]
+    steps = np.array([row["step"] for row in rows], dtype=float)
+    lines = {LINES[name]: np.array([_real(row.get(name)) for row in rows]) for name in names}
+    told = settings(run.job) or title(run.job)
+    return Panel(told if len(told) <= TITLE else f"{told[: TITLE - 1]}…", steps, lines)
+
+
+def _real(value: Any) -> float:
+    return float(value) if isinstance(value, (int, float)) else float("nan")
+
+
+def last_numbers(run: Run) -> dict[str, Any]:
+    """The step of the newest numbers, and these."""
+    rows = run.metrics()
+    return {name: value for name, value in rows[-1].items() if name != "crc"} if rows else {}
+
+
+def numbers(runs: Sequence[Run]) -> None:
+    """The newest numbers of one run, or of two beside each other."""
+    told = [last_numbers(run) for run in runs]
+    if not any(told):
+        return
+    names = list(dict.fromkeys(name for one in told for name in one))
+    heads = [Column("")] if len(runs) == 1 else [Column("this"), Column("other")]
+    table(
+        "numbers",
+        [Column("at its last step", "left"), *heads],
+        rows=[[name, *(_written(one.get(name, "")) for one in told)] for name in names],
+        alt="The newest numbers of the run" + ("" if len(runs) == 1 else " and of the one beside it"),
+        height=int((26 + 24 * 12) * frame.scale()),
+    )
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, float):
+        return number(value, 4) if abs(value) < 1e15 else ("∞" if value > 0 else "−∞")
+    return str(value)
