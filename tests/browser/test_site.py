@@ -46,7 +46,7 @@ def test_page_fits_every_screen(page: PageFile, dark, visitor) -> None:
         assert opened.evaluate("document.documentElement.scrollWidth <= innerWidth"), (width, "overflows")
         main = opened.get_by_test_id("stMain")
         assert main.evaluate("n => n.scrollWidth <= n.clientWidth"), (width, "the page scrolls sideways")
-        if opened.locator(".st-key-stage").count() and width <= 1440:
+        if opened.locator("[data-name=picture]").count() and width <= 1440:
             for part in FIRST_SCREEN:
                 if "player" in part and not opened.locator(part).count():
                     continue  # nothing to play yet
