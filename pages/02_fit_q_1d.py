@@ -219,8 +219,8 @@ def _lower_row(
     """The landscape with the paths on it, and the ELBO over the iterations."""
     left, right = ui.halves()
     with left:
-        of = "q, both parts," if len(q.places) > 1 else "q"
-        ui.head("landscape", "ELBO over mean and sd of q", f"click to put {of} there")
+        of = "both parts" if len(q.places) > 1 else "q"
+        ui.head("landscape", "ELBO over mean and sd of q", f"click to move {of}")
         ui.plot(
             "landscape",
             lambda: fit_films.landscape(target, q.family, trace, ui.dark(), hide),
