@@ -25,6 +25,7 @@ from benchmarks.ui import serve
 from lvmviz import Job
 from lvmviz.core import one_thread
 from lvmviz.runs import engine
+from lvmviz.runs.handle import submit
 from lvmviz.ui import link_of
 
 WATCHERS, RUNS, WATCHER_S = 30, 5, 2.0  # between two moves of one visitor
@@ -38,6 +39,18 @@ Move = Callable[[Visitor, int], Awaitable[float]]
 def jobs() -> list[Job]:
     """The runs that are watched; they outlast the measurement."""
     return [Job(endless(seed).algorithm, steps=1000) for seed in range(RUNS)]
+
+
+def begin(wanted: Sequence[Job]) -> None:
+    """Give each run a few steps to look at, then let all go on, as many at once as there are workers."""
+    handles = []
+    for job in wanted:
+        handles.append(handle := submit(job))
+        until(lambda handle=handle: handle.status.step > 2)
+        handle.pause()
+        until(lambda handle=handle: handle.status.state == "paused")
+    for handle in handles:
+        handle.resume()
 
 
 def link(job: Job) -> str:
@@ -101,8 +114,13 @@ def measure(home: str, seconds: float) -> dict[str, Any]:
     with serve("app.py", home) as address:
         until(engine.about, 120.0, 0.05)
         result["moving"] = asyncio.run(crowd(address, [""] * HANDS, choose, HAND_S, seconds))
-        links = [link(jobs()[at % RUNS]) for at in range(WATCHERS)]
-        result["watching_and_moving"] = asyncio.run(crowd(address, links, look, WATCHER_S, seconds))
+        watched = jobs()
+        try:
+            begin(watched)
+            links = [link(watched[at % RUNS]) for at in range(WATCHERS)]
+            result["watching_and_moving"] = asyncio.run(crowd(address, links, look, WATCHER_S, seconds))
+        finally:
+            engine.leave()  # it ends with the app
     return result | {"targets": held(result, TARGETS)}
 
 

@@ -6,15 +6,22 @@ import functools
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 R = TypeVar("R")
 
 
-def kept(most: int, size: Callable[[R], int]) -> Callable[[Callable[..., R]], Callable[..., R]]:
+def _all(*args: Hashable) -> Hashable:
+    return args
+
+
+def kept(
+    most: int, size: Callable[[R], int], key: Callable[..., Hashable] = _all
+) -> Callable[[Callable[..., R]], Callable[..., R]]:
     """Keep a function's results by its arguments; beyond `most` bytes the least recently asked for go first.
 
-    The newest is kept whatever its size. Two threads that ask for one thing at once may both make it.
+    `key` says which arguments tell results apart. The newest is kept whatever its size. Two threads that ask
+    for one thing at once may both make it.
     """
 
     def decorate(function: Callable[..., R]) -> Callable[..., R]:
@@ -22,15 +29,16 @@ def kept(most: int, size: Callable[[R], int]) -> Callable[[Callable[..., R]], Ca
         lock = threading.Lock()
 
         @functools.wraps(function)
-        def ask(*args: Hashable) -> R:
+        def ask(*args: Any) -> R:
+            name = key(*args)
             with lock:
-                if args in found:
-                    found.move_to_end(args)
-                    return found[args]
+                if name in found:
+                    found.move_to_end(name)
+                    return found[name]
             made = function(*args)
             with lock:
-                found[args] = made
-                found.move_to_end(args)
+                found[name] = made
+                found.move_to_end(name)
                 while len(found) > 1 and sum(map(size, found.values())) > most:
                     found.popitem(last=False)
             return made

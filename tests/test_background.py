@@ -32,7 +32,9 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("lvmviz.runs.job.LONG", 0.0)
     monkeypatch.setattr("lvmviz.runs.attempt.OBEY_S", 0.0)
     monkeypatch.setattr(engine, "ensure", lambda base=None: None)
+    monkeypatch.setattr(background, "TOGETHER_S", 0.0)
     background._snapshots.clear()
+    background._glance.clear()
     return tmp_path
 
 
@@ -190,6 +192,19 @@ def test_the_last_picture_stays_until_the_next_has_one():
     sound(app.run())
     assert app.session_state["trace"] is before
     assert "The picture comes" not in words(app)
+
+
+def test_all_who_watch_see_the_same_for_a_moment(running, monkeypatch):
+    opened(FLAT_OUT)
+    made = running(FLAT_OUT)
+    until(lambda: len(made.trace()) > 1, "it has told nothing")
+    monkeypatch.setattr(background, "TOGETHER_S", 3600.0)
+    first = opened(FLAT_OUT).session_state["trace"].steps
+    until(lambda: len(made.trace()) > len(first), "it does not go on")
+    assert opened(FLAT_OUT).session_state["trace"].steps == first
+    made.control("stop")
+    until(lambda: made.status().state == "stopped", "the stop was not obeyed")
+    assert opened(FLAT_OUT).session_state["trace"].steps == made.trace().steps != first
 
 
 # ---- obeyed ----

@@ -16,12 +16,14 @@ from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
 from lvmviz.figures.mixture_marks import add
 from lvmviz.figures.theme import Tokens
-from lvmviz.summaries.em import SAMPLE, Cells, sample
+from lvmviz.kept import kept
+from lvmviz.summaries.em import SAMPLE, Cells, Responsibilities, sample
 
 MOST_POINTS = SAMPLE
 DENSE = 20_000  # more points than these are drawn as cells
 GRID = (160, 60)  # cells across and up: about 5 px each
 BARS = (120,)
+PAINTED = 64_000_000  # bytes of pictures that are kept
 _FAINTEST, _LEVELS, _SHADES = 0.2, 16, 52  # of a cell with one point; steps of opacity and of colour
 
 
@@ -132,31 +134,30 @@ def _css(colours: np.ndarray) -> list[str]:
 # ---- cells ----
 
 
-def draw_density(film: Film, cells: Cells, resp: Sequence[np.ndarray], dark: bool) -> None:
+def draw_density(film: Film, cells: Cells, resp: Responsibilities, dark: bool) -> None:
     """The filled cells of two columns as one picture under everything, in the colours of q at every frame."""
     low, high = cells.low, cells.high
-    sources = _pictures(cells, _mixed(resp, dark))
+    sources = [_picture(cells, resp, t, dark) for t in range(len(resp))]
     place = {"x": low[0], "y": high[1], "sizex": high[0] - low[0], "sizey": high[1] - low[1]}
     where = {"xref": "x", "yref": "y", "xanchor": "left", "yanchor": "top", "sizing": "stretch"}
     film.figure.update_layout(images=[{"source": sources[0], "layer": "below", **place, **where}])
     film.values(None, "images[0].source", sources)
 
 
-def _pictures(cells: Cells, mixed: np.ndarray) -> list[str]:
-    """One PNG a frame; few shades and few opacities, so that it is small."""
+def _which(cells: Cells, resp: Responsibilities, frame: int, dark: bool) -> tuple[object, ...]:
+    return cells.low, cells.high, cells.counts.shape, resp.key(frame), dark
+
+
+@kept(PAINTED, len, key=_which)
+def _picture(cells: Cells, resp: Responsibilities, frame: int, dark: bool) -> str:
+    """One frame as a PNG, painted once however long the trace grows; few shades, so that it is small."""
     column, row = cells.filled().T
     row = cells.counts.shape[1] - 1 - row
     canvas = np.zeros((*cells.counts.shape[::-1], 4), np.uint8)
     canvas[row, column, 3] = _opacities(cells)
     step = 255 / (_SHADES - 1)
-    made: list[str] = []
-    for t in range(len(mixed)):
-        if t and np.array_equal(mixed[t], mixed[t - 1]):
-            made.append(made[-1])
-            continue
-        canvas[row, column, :3] = np.round(np.round(mixed[t] / step) * step)
-        made.append(f"data:image/png;base64,{base64.b64encode(png(canvas)).decode('ascii')}")
-    return made
+    canvas[row, column, :3] = np.round(np.round(theme.mix(resp[frame], dark) / step) * step)
+    return f"data:image/png;base64,{base64.b64encode(png(canvas)).decode('ascii')}"
 
 
 def _opacities(cells: Cells) -> np.ndarray:

@@ -33,7 +33,7 @@ from lvmviz.figures.mixture_points import (
     told,
 )
 from lvmviz.figures.theme import Tokens
-from lvmviz.summaries.em import Densities
+from lvmviz.summaries.em import Densities, Responsibilities
 
 __all__ = ["BARS", "DENSE", "GRID", "MOST_POINTS", "Shown", "drawn", "picture", "picture_1d", "plain", "told"]
 
@@ -59,7 +59,7 @@ def picture(
     gone = _gone(shown)
     for k in range(shown.weights.shape[1]):
         draw_ellipses(film, ellipses[:, k], k, gone[:, k], colours)
-    if shown.cells is not None:
+    if shown.cells is not None and isinstance(shown.resp, Responsibilities):
         draw_density(film, shown.cells, shown.resp, dark)
     else:
         shown, rows = _seen(shown, len(points))

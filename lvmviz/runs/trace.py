@@ -39,9 +39,9 @@ class StoredTrace(Trace):
     In the place of a damaged one, which is put aside and told of in `notes`, stands the one before.
     """
 
-    def __init__(self, job: Job, path: Path) -> None:
+    def __init__(self, job: Job, path: Path, steps: Sequence[int] | None = None) -> None:
         self.job = job
-        self._snapshots: Any = _OnDisk(path)
+        self._snapshots: Any = _OnDisk(path, steps_kept(path) if steps is None else list(steps))
 
     @property
     def steps(self) -> list[int]:
@@ -55,9 +55,9 @@ class StoredTrace(Trace):
 
 
 class _OnDisk(Sequence[Snapshot]):
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, steps: list[int]) -> None:
         self._path = path
-        self.steps = steps_kept(path)
+        self.steps = steps
         self._kept: OrderedDict[int, Snapshot | None] = OrderedDict()
         self.notes: list[str] = []
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import bisect
 import contextlib
+import math
+import time
 from collections.abc import Callable
 
 import streamlit as st
@@ -15,11 +17,12 @@ from lvmviz.runs.queue import waiting
 from lvmviz.runs.run import MissingRun, Run, RunBusy
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, run_id
-from lvmviz.runs.trace import StoredTrace
+from lvmviz.runs.trace import StoredTrace, steps_kept
 from lvmviz.ui import frame, state, ticker, watchers
 from lvmviz.ui.owner import owner
 
 CACHE = 64_000_000  # bytes of a run's states that are kept in memory, so that each is read once
+TOGETHER_S = 0.4  # so long all who watch a run see the same of it
 _KNOWN, _SHOWN, _FAULT = "lvmviz.background.known", "lvmviz.background.shown", "lvmviz.background.fault"
 _CONFIRM, _HERE, _MINE = "lvmviz.background.confirm", "lvmviz.background.here", "lvmviz.background.mine"
 _GROWS, _TOLD = "lvmviz.background.grows", "lvmviz.background.told"
@@ -77,9 +80,9 @@ def again(job: Job) -> None:
 # ---- its trace ----
 
 
-def trace_of(run: Run) -> Trace:
+def trace_of(run: Run, active: bool = False) -> Trace:
     """The snapshots so far; each is read once where they are small."""
-    stored = run.trace()
+    stored = StoredTrace(run.job, run.path, _steps(run, active))
     trace = _read(run, stored)
     for note in stored.notes:
         frame.note(frame.plain(note))
@@ -89,6 +92,27 @@ def trace_of(run: Run) -> Trace:
 def growing(trace: Trace) -> bool:
     """Whether snapshots are still added to the trace that is on screen."""
     return st.session_state.get(_GROWS) == trace.job.id
+
+
+def _steps(run: Run, active: bool) -> list[int]:
+    """The steps whose snapshots are there.
+
+    All who watch a run that goes on see the same for a moment: what is drawn for one serves the others.
+    """
+    if not active:
+        return steps_kept(run.path)
+    place, now = _glance(str(run.path)), time.monotonic()
+    at, steps = place.get("seen", (-math.inf, []))
+    if now - at > TOGETHER_S or not steps:  # the first is not waited for
+        steps = steps_kept(run.path)
+        place["seen"] = now, steps
+    return steps
+
+
+@st.cache_resource(max_entries=64, show_spinner=False)
+def _glance(path: str) -> dict[str, tuple[float, list[int]]]:
+    """When somebody last looked at a run that goes on, and what there was."""
+    return {}
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
@@ -132,7 +156,7 @@ def follow(trace: Trace, growing: bool) -> None:
 
 def told(run: Run, status: Status) -> str:
     """What there is to show of a run: another text where there is something new."""
-    steps = run.trace().steps
+    steps = _steps(run, status.active)
     return f"{run.id} {status.state} {len(steps)} {steps[-1] if steps else ''}"
 
 

@@ -47,7 +47,7 @@ def _watched(job: Job) -> Trace | None:
     if status.state != "finished":
         background.drawn(run, shown)
         background.strip(run)
-    trace = background.trace_of(run)
+    trace = background.trace_of(run, status.active)
     background.follow(trace, status.active)
     return trace if len(trace) else _nothing_yet(status.active)
 

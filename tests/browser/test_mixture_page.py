@@ -77,7 +77,9 @@ def count(page: Page) -> int:
 
 
 def alt(page: Page, text: str) -> None:
-    expect(page.locator("[data-name=picture]")).to_have_attribute("aria-label", re.compile(text))
+    """Wait for the picture of this name to be the only one: while a page draws, what was there may still be."""
+    expect(page.get_by_role("img", name=re.compile(text)).last).to_be_visible()
+    expect(page.locator("[data-name=picture]")).to_have_count(1)
 
 
 def no_fault_shown(page: Page) -> None:

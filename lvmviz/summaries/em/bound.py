@@ -8,11 +8,26 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from lvmviz.datasets import Dataset
+from lvmviz.kept import kept
 from lvmviz.mixtures import GaussianMixtureParams, Responsibilities, log_likelihoods
 from lvmviz.mixtures import responsibilities as posterior
 from lvmviz.runs.job import Trace
 from lvmviz.summaries.em.theta import means
-from lvmviz.summaries.em.trace import decompositions, distinct, distinct_q, sample, table_points, thetas
+from lvmviz.summaries.em.trace import (
+    SAMPLE,
+    decompositions,
+    distinct,
+    distinct_q,
+    em,
+    sample,
+    table_points,
+    thetas,
+    told,
+    weight,
+)
+
+KEPT = 8_000_000  # bytes of curves that are kept
 
 
 class BoundCurve(NamedTuple):
@@ -26,42 +41,69 @@ class BoundCurve(NamedTuple):
     bound_at: np.ndarray  # (T,) ELBO per point there
 
 
+class _Varied(NamedTuple):
+    """Which coordinate of which mean varies, over which points."""
+
+    data: Dataset
+    component: int
+    axis: int
+    ends: tuple[float, float]
+    count: int
+
+    def points(self) -> Tensor:
+        """All points, or the sample that stands for them (n, D)."""
+        everything = self.data.table().points
+        return torch.tensor(everything[sample(len(everything))], dtype=torch.float64)
+
+    def grid(self) -> np.ndarray:
+        """The values of t."""
+        return np.linspace(*self.ends, self.count)
+
+
 def bound_curve(trace: Trace, component: int, axis: int, width: float = 0.5, count: int = 91) -> BoundCurve:
     """The log-likelihood and its bound while coordinate `axis` of the mean of `component` (from 0) varies.
 
-    The grid covers the parameter's path and `width` standard deviations of the data on both sides. Of more
-    than `SAMPLE` points the shapes are a sample's, lifted onto the exact values where the parameter is.
+    The grid covers the parameter's path and at least `width` standard deviations of the data on both sides;
+    its ends jump, so that a trace that grows keeps what was computed. Of more than `SAMPLE` points the shapes
+    are a sample's, lifted onto the exact values where the parameter is.
     """
     everything = table_points(trace)
-    rows = sample(len(everything))
-    points = torch.tensor(everything[rows], dtype=torch.float64)
     at = means(trace)[:, component, axis]
     margin = width * (float(everything[:, axis].std()) or 1.0)
-    grid = np.linspace(at.min() - margin, at.max() + margin, count)
-    curves, bounds = _over(trace, points, component, axis, grid)
-    if len(rows) < len(everything):
+    origin = float(everything[0, axis])
+    low, high = np.floor((at.min() - origin) / margin) - 1.0, np.ceil((at.max() - origin) / margin) + 1.0
+    ends = float(origin + low * margin), float(origin + high * margin)
+    varied = _Varied(em(trace).data, component, axis, ends, count)
+    curves, bounds = _over(trace, varied)
+    if len(everything) > SAMPLE:
         terms = decompositions(trace)
-        curves += (np.array([term.log_evidence for term in terms]) - curves[:, -1])[:, None]
-        bounds += (np.array([term.elbo for term in terms]) - bounds[:, -1])[:, None]
-    return BoundCurve(grid, curves[:, :-1], bounds[:, :-1], at, curves[:, -1], bounds[:, -1])
+        curves = curves + (np.array([term.log_evidence for term in terms]) - curves[:, -1])[:, None]
+        bounds = bounds + (np.array([term.elbo for term in terms]) - bounds[:, -1])[:, None]
+    return BoundCurve(varied.grid(), curves[:, :-1], bounds[:, :-1], at, curves[:, -1], bounds[:, -1])
 
 
-def _over(
-    trace: Trace, points: Tensor, component: int, axis: int, grid: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Curve and bound at every t of the grid, and last where t is, (T, G + 1); one table of q at a time."""
+def _over(trace: Trace, varied: _Varied) -> tuple[np.ndarray, np.ndarray]:
+    """Curve and bound at every t of the grid, and last where t is, (T, G + 1)."""
     (theta_of, lines), (q_of, made) = distinct(thetas(trace)), distinct_q(trace)
-    curves, bounds = [], []
-    for t in range(len(trace)):
-        # q alone moves in an E-step: the curve is that of the snapshot before
-        if t == 0 or theta_of[t] != theta_of[t - 1]:
-            line = _Line.of(lines[theta_of[t]], points, component, axis)
-            curve = line.curve(grid)
-        if t == 0 or q_of[t] != q_of[t - 1]:
-            q = posterior(made[q_of[t]], points)
-        curves.append(curve)
-        bounds.append(line.bound(q, grid))
-    return np.stack(curves), np.stack(bounds)
+    # q alone moves in an E-step: the curve is that of the snapshot before
+    curves = [_curve(theta, varied) for theta in lines]
+    pairs = list(zip(theta_of.tolist(), q_of.tolist(), strict=True))
+    bounds = {pair: _bound(lines[pair[0]], made[pair[1]], varied) for pair in dict.fromkeys(pairs)}
+    return np.stack(curves)[theta_of], np.stack([bounds[pair] for pair in pairs])
+
+
+@kept(KEPT, weight, key=lambda theta, varied: (told(theta), varied))
+def _curve(theta: GaussianMixtureParams, varied: _Varied) -> np.ndarray:
+    """The log-likelihood per point along the grid, and last where t is, (G + 1,)."""
+    return _Line.of(theta, varied.points(), varied.component, varied.axis).curve(varied.grid())
+
+
+@kept(KEPT, weight, key=lambda theta, q, varied: (told(theta), told(q), varied))
+def _bound(theta: GaussianMixtureParams, q: GaussianMixtureParams, varied: _Varied) -> np.ndarray:
+    """The ELBO per point likewise, under the posterior of another theta."""
+    points = varied.points()
+    line = _Line.of(theta, points, varied.component, varied.axis)
+    return line.bound(posterior(q, points), varied.grid())
 
 
 class _Line(NamedTuple):

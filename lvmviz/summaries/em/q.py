@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import overload
 
@@ -9,11 +10,14 @@ import numpy as np
 import torch
 
 from lvmviz.algorithms.em import EMState
+from lvmviz.datasets import Dataset
+from lvmviz.kept import kept
 from lvmviz.mixtures import GaussianMixtureParams, chunks
 from lvmviz.mixtures import responsibilities as posterior
 from lvmviz.runs.job import Trace
-from lvmviz.summaries.em.trace import distinct_q, em, on_cpu, sample, table_points
+from lvmviz.summaries.em.trace import distinct_q, em, on_cpu, sample, table_points, told, weight
 
+COUNTED = 1_000_000  # bytes of counts that are kept
 MOST_LABELS = 20_000  # of more points than these, the agreement with the labels is that of a sample
 
 
@@ -24,7 +28,12 @@ class Responsibilities(Sequence[np.ndarray]):
         self._which = which  # (T,) which theta each snapshot's q was made from
         self._made = made
         self._points = torch.tensor(points, dtype=torch.float64)  # (n, D)
+        self._places = hashlib.sha256(points.tobytes()).digest()
         self._last: tuple[int, np.ndarray] | None = None
+
+    def key(self, index: int) -> bytes:
+        """What one snapshot's q follows from, in short: where two are the same, the tables are."""
+        return hashlib.sha256(self._places + told(self._made[int(self._which[index])])).digest()
 
     def __len__(self) -> int:
         return len(self._which)
@@ -64,7 +73,8 @@ def counts(trace: Trace) -> np.ndarray:
     for number, snapshot in zip(which.tolist(), trace, strict=True):
         if _moved_by_q(snapshot.state):
             known[number] = len(points) * on_cpu(snapshot.state.theta).weights.numpy()
-    sums = [known[i] if i in known else _counted(theta, points) for i, theta in enumerate(made)]
+    data = em(trace).data
+    sums = [known[i] if i in known else _counted(theta, data) for i, theta in enumerate(made)]
     return np.stack(sums)[which]
 
 
@@ -74,9 +84,10 @@ def _moved_by_q(state: EMState) -> bool:
     return halves > 0 and halves % 2 == 0 and not bool(state.collapsed.any())
 
 
-def _counted(theta: GaussianMixtureParams, points: np.ndarray) -> np.ndarray:
+@kept(COUNTED, weight, key=lambda theta, data: (told(theta), data))
+def _counted(theta: GaussianMixtureParams, data: Dataset) -> np.ndarray:
     """N_k (K,) by a pass over all points."""
-    parts = chunks(torch.tensor(points, dtype=torch.float64), len(theta.weights))
+    parts = chunks(torch.tensor(data.table().points, dtype=torch.float64), len(theta.weights))
     return sum(posterior(theta, part).resp.sum(0) for part in parts).numpy()  # type: ignore[union-attr]
 
 

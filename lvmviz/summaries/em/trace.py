@@ -123,6 +123,16 @@ def distinct(thetas: Sequence[GaussianMixtureParams]) -> tuple[np.ndarray, list[
     return np.array(which), made
 
 
+def told(theta: GaussianMixtureParams) -> bytes:
+    """The numbers of a theta on the CPU, to tell one from another."""
+    return b"".join(part.numpy().tobytes() for part in theta)
+
+
+def weight(row: np.ndarray) -> int:
+    """How many bytes a table takes."""
+    return row.nbytes
+
+
 def on_cpu(theta: GaussianMixtureParams) -> GaussianMixtureParams:
     """The same numbers, float64 on the CPU."""
     return GaussianMixtureParams(*(part.detach().to("cpu", torch.float64) for part in theta))
