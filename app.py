@@ -21,8 +21,8 @@ from lvmviz.ui.owner import BrowserKey
 async def lifespan(app: st.App) -> AsyncIterator[dict[str, Any]]:
     """Import everything once, then take it out of garbage collection; have the engine get ready meanwhile.
 
-    Streamlit collects after every run of a script. With torch and scikit-learn loaded that costs each rerun
-    some 150 ms; objects that stay for ever need no visit.
+    With torch and scikit-learn loaded a full collection takes some 150 ms; objects that stay for ever need no
+    visit.
     """
     import lvmviz  # noqa: F401, PLC0415
     import lvmviz.ui  # noqa: F401, PLC0415

@@ -32,7 +32,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr("lvmviz.runs.job.LONG", 0.0)
     monkeypatch.setattr("lvmviz.runs.attempt.OBEY_S", 0.0)
     monkeypatch.setattr(engine, "ensure", lambda base=None: None)
-    monkeypatch.setattr(background, "TOGETHER_S", 0.0)
+    monkeypatch.setattr(background, "TOGETHER_S", -60.0)
     background._snapshots.clear()
     background._glance.clear()
     return tmp_path

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,7 +61,8 @@ class Film:
         counts = {len(rows) for rows in arrays}
         if counts != {self.count}:
             raise ValueError(f"a move of {counts} frames does not fit a film of {self.count}")
-        fresh = [0, *(t for t in range(1, self.count) if any(_differ(rows, t) for rows in arrays))]
+        changed = np.any([_changed(rows) for rows in arrays], axis=0)
+        fresh = [0, *(np.flatnonzero(changed) + 1).tolist()]
         at = np.searchsorted(fresh, np.arange(self.count), side="right") - 1
         packed = {name: _packed(name, value, fresh) for name, value in move.items()}
         self.moves.append(packed | ({} if len(fresh) == self.count else {"at": at.tolist()}))
@@ -93,10 +95,13 @@ def _largest(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return order.astype("u1"), share.astype("<u2")
 
 
-def _differ(rows: np.ndarray | list[Any], t: int) -> bool:
+def _changed(rows: np.ndarray | list[Any]) -> np.ndarray:
+    """Whether each row but the first differs from the one before (T - 1,)."""
     if isinstance(rows, list):
-        return rows[t] != rows[t - 1]
-    return not np.array_equal(rows[t], rows[t - 1], equal_nan=True)
+        return np.array([now != was for was, now in itertools.pairwise(rows)], bool)
+    now, was = rows[1:], rows[:-1]
+    same = (now == was) | ((now != now) & (was != was))  # two gaps are the same
+    return ~same.all(axis=tuple(range(1, same.ndim)))
 
 
 def _packed(name: str, value: Any, fresh: list[int]) -> Any:
