@@ -19,6 +19,7 @@ import lvmviz
 from lvmviz import EM, Added, Blobs, Floor, Iris, Job, KMeansPlusPlus, Snapshot, Trace, run
 from lvmviz.core import canonical
 from lvmviz.runs import job as job_module
+from lvmviz.runs.store import run_id
 
 ROOT = Path(__file__).parents[1]
 BASE = Job(EM(data=Blobs(points=40)), steps=6)
@@ -72,6 +73,19 @@ def test_ids_differ_in_version_and_threads(monkeypatch):
     assert len({newer, BASE.id, dataclasses.replace(BASE, device="mps").id}) == 3
     monkeypatch.undo()
     assert BASE.id != newer
+
+
+def test_a_run_has_one_name_however_many_threads_ask_for_it(monkeypatch):
+    names = [(BASE.id, run_id(BASE))]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 63)
+    names.append((BASE.id, run_id(BASE)))
+    assert names[0][1] == names[1][1] == BASE.named(1) and names[0][0] != names[1][0]
+
+
+@pytest.mark.parametrize("name", ["steps", "every", "seed"])
+def test_a_number_of_400_digits_gets_a_sentence(name):
+    with pytest.raises(ValueError, match=f"{name} must be a whole number of at most"):
+        dataclasses.replace(BASE, **{name: 10**400})
 
 
 def test_numbers_of_a_device_do_not_matter():

@@ -8,11 +8,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from lvmviz.algorithms.vi import ROUNDED, roof
 from lvmviz.families import Family, Line
 from lvmviz.gradients import scores
-from lvmviz.objectives import ForwardKL, Objective, ReverseKL, quantiles
+from lvmviz.objectives import Objective, ReverseKL, quantiles
 from lvmviz.optimizers import LBFGS, ROUNDING, Hill, remembered, slope_of
-from lvmviz.quadrature import log_evidence
 from lvmviz.targets import Target
 
 Value = Callable[[Tensor], Tensor]  # phi (B, P) -> (B,), larger is better
@@ -36,8 +36,8 @@ def best_fit(target: Target, family: Family, objective: Objective | None = None)
 @functools.lru_cache(maxsize=512)
 def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
     height = functools.partial(objective.value, target, family)
-    roof = _roof(target, objective)
-    rough = _below(roof + 0.05, functools.partial(height, coarse=True))
+    top = roof(target, objective)
+    rough = _below(top + 0.05, functools.partial(height, coarse=True))
     phi, value = _climb(rough, _starts(target, family), NEAR, SEARCH * len(family.names))
     best = value.argmax()
     if not bool(value[best].isfinite()):
@@ -47,17 +47,12 @@ def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
         )
     if isinstance(objective, ReverseKL) and float(objective.error(target, family, phi[best][None])) > 1e-9:
         height = functools.partial(objective.careful, target, family)  # log p has a kink, or q's draw a jump
-    return _top(_below(roof + 1e-6, height), family, _contenders(family, phi, value))
+    return _top(_below(top + ROUNDED, height), family, _contenders(family, phi, value))
 
 
-def _roof(target: Target, objective: Objective) -> float:
-    """No q's objective is higher, nats: a bound is below log p(x), minus a divergence below 0."""
-    return 0.0 if isinstance(objective, ForwardKL) else float(log_evidence(target))
-
-
-def _below(roof: float, value: Value) -> Value:
-    """The value, -inf where it is above the roof: q is so narrow there that the nodes miss it."""
-    return lambda phi: torch.where((height := value(phi)) > roof, -torch.inf, height)
+def _below(most: float, value: Value) -> Value:
+    """The value, -inf where it is above `most`: q is so narrow there that the nodes miss it."""
+    return lambda phi: torch.where((height := value(phi)) > most, -torch.inf, height)
 
 
 def _contenders(family: Family, phi: Tensor, value: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import torch
@@ -11,13 +12,14 @@ from lvmviz.core import Algorithm, Key, choice, knob
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line
 from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction, elbo_terms, fisher
-from lvmviz.objectives import IWAE, Objective, ReverseKL, noise_rule
+from lvmviz.objectives import IWAE, ForwardKL, Objective, ReverseKL, noise_rule
 from lvmviz.optimizers import Adam, Hill, Optimizer, Slope, remembered, slope_of
-from lvmviz.quadrature import decompose
+from lvmviz.quadrature import decompose, log_evidence
 from lvmviz.targets import Skewed, Target
 
 ENDLESS = 1e300  # told for infinity: a number that JSON has
 LOWEST = -1e10  # an objective below it is lost in rounding, and its q in the distance
+ROUNDED = 1e-6  # nats by which a bound may pass its roof
 WIDEST = 4.0  # the other starts' sds are at most this times wider or narrower
 
 
@@ -88,7 +90,7 @@ class VI(Algorithm):
         self._refuse()
         phi = self._first(self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts)))
         value, gradient = self._exact(phi)
-        finite = _sound(value, gradient)
+        finite = self._sound(value, gradient)
         if not bool(finite[0]):
             raise ValueError(
                 f"{self.objective.name()} is infinite or undefined at mean {self.mean:g} and sd {self.sd:g}: "
@@ -108,7 +110,7 @@ class VI(Algorithm):
         hill = Hill(slope if self.optimizer.measures else _safe(slope), lambda phi: fisher(self.family, phi))
         memory, phi = self.optimizer.step(state.optimizer, state.phi, hill)
         value, gradient = exact(phi)
-        finite = phi.isfinite().all(-1) & _sound(value, gradient)
+        finite = phi.isfinite().all(-1) & self._sound(value, gradient)
         stays = (~finite | state.lost)[:, None]
         phi = torch.where(stays, state.phi, phi)
         new = VIState(
@@ -137,6 +139,11 @@ class VI(Algorithm):
         )
         draws = getattr(self.gradient, "draws", 0)
         return 6e6 + self.starts * rich * (150.0 * inner * nodes + 275.0 * draws)
+
+    def _sound(self, value: Tensor, gradient: Tensor) -> Tensor:
+        """Which q's numbers can be believed: finite, and no bound above what it bounds."""
+        seen = value <= roof(self.target, self.objective) + ROUNDED
+        return seen & value.isfinite() & (value > LOWEST) & gradient.isfinite().all(-1)
 
     def _first(self, phi: Tensor) -> Tensor:
         """The starts (B, P), the first of them at `self.phi` where that is given."""
@@ -229,8 +236,13 @@ def _spread(mean: float, sd: float, spread: float, starts: int) -> tuple[Tensor,
     return mean + spread * across, sd * WIDEST**along
 
 
-def _sound(value: Tensor, gradient: Tensor) -> Tensor:
-    return value.isfinite() & (value > LOWEST) & gradient.isfinite().all(-1)
+@functools.lru_cache(maxsize=256)
+def roof(target: Target, objective: Objective) -> float:
+    """No q's objective is higher, nats: a bound is below log p(x), minus a divergence below 0.
+
+    Where one seems higher, q is so narrow that the nodes miss it.
+    """
+    return 0.0 if isinstance(objective, ForwardKL) else float(log_evidence(target))
 
 
 def _on_line(family: Family) -> Line:

@@ -28,7 +28,7 @@ from lvmviz.disk import make_folder, write
 from lvmviz.runs import checks
 from lvmviz.runs.archive import Archive, opened
 from lvmviz.runs.files import Damaged, read_sealed, seal, write_sealed
-from lvmviz.runs.job import Job, job_json
+from lvmviz.runs.job import WORKER_THREADS, Job, job_json
 from lvmviz.runs.record import KEEP, LINES, spacing
 from lvmviz.runs.report import failure
 from lvmviz.runs.run import MissingRun, Run
@@ -126,7 +126,7 @@ def _status(run: Run) -> dict[str, Any]:
         told = {}
     if not told and not steps_kept(run.path) and not run.metrics():
         return {}
-    words = status._asdict() | {"threads": told.get("threads") or torch.get_num_threads()}
+    words = status._asdict() | {"threads": told.get("threads") or WORKER_THREADS}
     words = {name: words[name] for name in checks.TOLD if name in words}
     if status.active:
         going_on = {"state": "interrupted", "remedy": ""}
@@ -241,12 +241,11 @@ def _name(told: checks.Settings, status: dict[str, Any] | None, owner: str) -> t
     What cannot be checked gets a name that no job has, so that nobody is given it for the run of a job.
     """
     why = ""
-    threads = torch.get_num_threads()
     if told.version != __version__:
         why = f"It was computed by lvmviz {told.version}, and this is {__version__}"
-    elif status and torch.device(told.job.device).type == "cpu" and status["threads"] != threads:
-        why = f"It was computed with {status['threads']} threads, and here there are {threads}"
-    elif not told.job.private and told.id != told.job.id:
+    elif status and torch.device(told.job.device).type == "cpu" and status["threads"] != WORKER_THREADS:
+        why = f"It was computed with {status['threads']} threads, and workers here have {WORKER_THREADS}"
+    elif not told.job.private and told.id != run_id(told.job):
         raise ValueError(f"The name {told.id} is not that of the run's settings: the bundle was changed.")
     if not why:
         return run_id(told.job, owner), ""

@@ -40,7 +40,11 @@ class Job:
 
     @property
     def id(self) -> str:
-        """The run's name: a hash of everything that decides its bits, as canonical JSON."""
+        """The name of what is computed here: a hash of all that decides its bits, as canonical JSON."""
+        return self.named(torch.get_num_threads())
+
+    def named(self, threads: int) -> str:
+        """The same for a computation in so many threads of the CPU; on a GPU they decide nothing."""
         kind = torch.device(self.device).type
         told = {
             "version": __version__,
@@ -50,7 +54,7 @@ class Job:
             "seed": self.seed,
             "device": kind,
             "dtype": str(real(kind)),
-            "threads": torch.get_num_threads() if kind == "cpu" else 0,
+            "threads": threads if kind == "cpu" else 0,
         }
         text = json.dumps(told, sort_keys=True, separators=(",", ":"), allow_nan=False)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
@@ -88,7 +92,13 @@ def _private(value: Choice) -> bool:
     return value.private or any(_private(part) for part in parts if isinstance(part, Choice))
 
 
+WORKER_THREADS = 1  # in which a worker computes: all who ask for a run mean the same bits
+MOST = 2**63 - 1  # of steps and seeds: what other languages can read
+
+
 def _whole(name: str, least: int | None, value: Any) -> int:
+    if isinstance(value, int) and abs(value) > MOST:
+        raise ValueError(f"{name} must be a whole number of at most {MOST}")
     if not is_real(value) or not math.isfinite(value) or value != int(value):
         raise ValueError(f"{name} must be a whole number, not {value!r}")
     if least is not None and value < least:

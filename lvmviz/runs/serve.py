@@ -102,6 +102,7 @@ class _Engine:
         self.cluster: Cluster = Cluster(make_keys(self.folder), self.folder / "scratch")
         self.jobs: dict[str, Future] = {}
         self.deaths: dict[str, int] = {}  # of workers, by run, before it had begun
+        self.attempts: dict[str, str] = {}  # the number of a run's last attempt when it was handed out
         self.later: dict[str, float] = {}  # when a run is handed out again, on the monotonic clock
         self.over: asyncio.Event
 
@@ -161,12 +162,20 @@ class _Engine:
         return self.base / "runs" / id
 
     async def _hand_out(self, id: str) -> Future:
+        self.attempts[id] = self._attempt(id)
         resource = await self.cluster.resource(self._device(id))
         log.info("run %s waits for a %s", id, resource)
         return self.cluster.client.submit(
             work, str(self.base), id, str(self.ending),
             key=f"{id}-{time.monotonic_ns()}", pure=False, retries=0, resources={resource: 1},
         )  # fmt: skip
+
+    def _attempt(self, id: str) -> str:
+        """The number of its last attempt, "" where there was none."""
+        try:
+            return (self._path(id) / "lease").read_text("utf-8")
+        except OSError:
+            return ""
 
     def _device(self, id: str) -> str:
         try:
@@ -182,7 +191,9 @@ class _Engine:
         error = await future.exception() if future.status == "error" else None
         log.warning("run %s lost its worker: %s: %s", id, type(error).__name__, error)
         self.later[id] = time.monotonic() + 1.0
-        if id in queue.waiting(self.base):
+        if self.attempts[id] != self._attempt(id):
+            self.deaths.pop(id, None)  # it had begun; if it waits, somebody has resumed it since
+        elif id in queue.waiting(self.base):
             self.deaths[id] = self.deaths.get(id, 0) + 1
         if self.deaths.get(id, 0) >= MOST_DEATHS:
             log.error("run %s ended %d workers before it began, and waits no more", id, self.deaths.pop(id))

@@ -15,7 +15,7 @@ from lvmviz import __version__, own_data
 from lvmviz.core import Choice, knobs
 from lvmviz.disk import make_folder
 from lvmviz.runs.files import Damaged, read_sealed, write_sealed
-from lvmviz.runs.job import Job, job_json
+from lvmviz.runs.job import WORKER_THREADS, Job, job_json
 from lvmviz.runs.run import MissingRun, Run, RunBusy
 
 LIMIT = 5_000_000_000  # bytes of all runs; those opened longest ago go first
@@ -110,10 +110,9 @@ class Store:
 
 
 def run_id(job: Job, owner: str = "") -> str:
-    """The name of a job's run: the job's own, and for a job on private data one for each owner."""
-    if not job.private:
-        return job.id
-    return hashlib.sha256(f"{job.id} {owner}".encode()).hexdigest()[:16]
+    """The name of a job's run, whoever asks with however many threads; on private data one for each owner."""
+    name = job.named(WORKER_THREADS)
+    return hashlib.sha256(f"{name} {owner}".encode()).hexdigest()[:16] if job.private else name
 
 
 def title(job: Job) -> str:

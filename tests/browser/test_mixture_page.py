@@ -77,7 +77,7 @@ def count(page: Page) -> int:
 
 
 def alt(page: Page, text: str) -> None:
-    """Wait for the picture of this name to be the only one: while a page draws, what was there may still be."""
+    """Wait until the only picture has this name: while a page draws, the one before may still be there."""
     expect(page.get_by_role("img", name=re.compile(text)).last).to_be_visible()
     expect(page.locator("[data-name=picture]")).to_have_count(1)
 

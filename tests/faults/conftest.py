@@ -103,18 +103,24 @@ def ready(base: Path, but: int = 0) -> int:
 
 
 def worker_of(run: Run) -> int:
-    """The pid of whoever executes the run."""
-    return (read_sealed(run.path / "status.json") or {})["pid"]
+    """The pid of whoever executes the run; an attempt that has just begun has not told its own yet."""
+
+    def pid() -> int:
+        told = read_sealed(run.path / "status.json") or {}
+        same = str(told.get("attempt")) == (run.path / "lease").read_text("utf-8")
+        return told["pid"] if same and run.busy else 0
+
+    return until(pid, START_S, f"somebody executes it: {run.status()}")
 
 
 def reached(run: Run, step: int) -> None:
-    """Wait until a run has come to a step."""
+    """Wait until a run goes on and has come to a step: it may have been there before it was interrupted."""
 
     def there() -> bool:
         status = run.status()
         if not status.active:
             pytest.fail(f"the run should run: {status}\n{run.log()}")
-        return status.step >= step
+        return status.state == "running" and status.step >= step
 
     until(there, START_S, f"step {step} is reached: {run.status()}")
 

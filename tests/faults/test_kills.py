@@ -41,11 +41,11 @@ def interrupted(run, after):
     return status
 
 
-def finished_as(run, undisturbed):
+def finished_as(run, undisturbed, within_s=START_S):
     """Wait until the run has finished, to the bit as the job does when nothing disturbs it."""
     alone = Store(tempfile.mkdtemp(dir=run.home, prefix="alone-")).create(undisturbed)
     assert execute(alone.job, alone.path) == "finished"
-    until(lambda: not run.status().active, START_S, f"it ends: {run.status()}")
+    until(lambda: not run.status().active, within_s, f"it ends: {run.status()}")
     assert run.status().state == "finished", (run.status(), run.log())
     assert bits(run.trace()) == bits(alone.trace())
     assert run.metrics() == alone.metrics()
@@ -72,7 +72,7 @@ def test_killed_servers(base, own, chance, client):
         until(lambda: not belonging(base), GONE_S, "no process is left")
         assert "closed" in interrupted(run, had).cause
     start(run)
-    finished_as(run, Job(own.Drift(), steps=steps, seed=4))
+    finished_as(run, Job(own.Drift(), steps=steps, seed=4), START_S + 0.06 * steps)
 
 
 def test_a_killed_worker(base, own, chance):
