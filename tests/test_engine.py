@@ -1,5 +1,6 @@
 """The engine before it lives: what its clients import, its settings, its keys. Living ones are in faults/."""
 
+import asyncio
 import os
 import socket
 import ssl
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from lvmviz import EM, Job
 from lvmviz.preload import preload
-from lvmviz.runs import cluster, engine
+from lvmviz.runs import cluster, engine, queue, serve
+from lvmviz.runs.handle import submit
 from lvmviz.runs.keys import keys, make_keys
 from lvmviz.runs.worker import _bound_memory
 
@@ -177,3 +180,29 @@ def test_keys_open_their_own_engine_alone(tmp_path):
     assert {path.stat().st_mode & 0o777 for path in (*one, *two)} == {0o600}
     again = make_keys(tmp_path / "one")
     assert again == one and not handshake(again, two)
+
+
+class Lost:
+    """What the engine sees of a job whose worker has died."""
+
+    status = "error"
+
+    async def exception(self) -> Exception:
+        return RuntimeError("the worker has died")
+
+
+@pytest.mark.parametrize("begins", [True, False])
+def test_only_deaths_before_it_began_take_a_run_off_the_queue(begins, tmp_path, monkeypatch):
+    """One that was killed and resumed waits again when the engine hears of it."""
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    monkeypatch.setattr(engine, "ensure", lambda base=None: None)
+    made = submit(Job(EM(), steps=3))
+    engine.folder(tmp_path).mkdir(mode=0o700)
+    alive = serve._Engine(tmp_path)
+    lease = tmp_path / "runs" / made.id / "lease"
+    for attempt in range(1, 5):
+        alive.attempts[made.id] = lease.read_text() if lease.exists() else ""
+        if begins:
+            lease.write_text(str(attempt))
+        asyncio.run(alive._hear(made.id, Lost()))
+        assert (queue.waiting(tmp_path) == [made.id]) == (begins or attempt < serve.MOST_DEATHS)
