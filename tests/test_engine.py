@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
@@ -204,5 +205,5 @@ def test_only_deaths_before_it_began_take_a_run_off_the_queue(begins, tmp_path, 
         alive.attempts[made.id] = lease.read_text() if lease.exists() else ""
         if begins:
             lease.write_text(str(attempt))
-        asyncio.run(alive._hear(made.id, Lost()))
+        asyncio.run(alive._hear(made.id, cast(Any, Lost())))
         assert (queue.waiting(tmp_path) == [made.id]) == (begins or attempt < serve.MOST_DEATHS)
