@@ -4,7 +4,11 @@ import itertools
 
 import pytest
 
+from lvmviz import EM, Job
+from lvmviz.runs import queue
+from lvmviz.runs.run import Run
 from lvmviz.runs.status import SILENT_S, Status, judge
+from lvmviz.runs.store import Store
 
 TOLD = {
     "state": "running", "step": 10, "steps": 100, "attempt": 2, "rate": 5.0, "device": "cpu", "elbo": -3.0,
@@ -115,3 +119,20 @@ def test_every_combination_has_a_state_and_no_clock_is_asked():
         if told is not None:
             jumped = of({**told, "updated": -1e12}, beat, held, queued, alive, control=word)
             assert jumped._replace(updated=99.0) == status
+
+
+def test_a_run_that_begins_while_it_is_looked_at_is_active(tmp_path, monkeypatch):
+    """It takes the lease and leaves the queue between two readings: nobody may stop watching for that."""
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    made = Store().create(Job(EM(), steps=3))
+    queue.enqueue(made)
+    looks = []
+
+    def holder(run: Run) -> int:
+        looks.append(run)
+        if len(looks) == 2:
+            queue.remove(run.id, run.home)  # it has begun right after this look
+        return 0
+
+    monkeypatch.setattr(Run, "_holder", holder)
+    assert made.status().active and len(looks) == 2 and not made.queued

@@ -79,6 +79,7 @@ class Run:
 
     def status(self) -> Status:
         """What it is doing now."""
+        queued = self.queued  # before the lease: a run leaves the queue only once it holds that
         holder, told, notes = self._holder(), *self._read("status.json")
         if (
             not holder and (told or {}).get("state", "running") == "running"
@@ -90,7 +91,7 @@ class Run:
             beat,
             steps=self.job.steps,
             held=holder,
-            queued=self.queued,
+            queued=queued,
             alive=held(self.home / "engine" / "engine.lock"),
             control=control_of(self.path),
             silent_s=_reader(self.path).silent_s(beat) if holder else 0.0,
