@@ -103,12 +103,12 @@ def ready(base: Path, but: int = 0) -> int:
 
 
 def worker_of(run: Run) -> int:
-    """The pid of whoever executes the run; an attempt that has just begun has not told its own yet."""
+    """The pid of the last attempt: one that has just begun has not told its own yet."""
 
     def pid() -> int:
         told = read_sealed(run.path / "status.json") or {}
         same = str(told.get("attempt")) == (run.path / "lease").read_text("utf-8")
-        return told["pid"] if same and run.busy else 0
+        return told["pid"] if same else 0
 
     return until(pid, START_S, f"somebody executes it: {run.status()}")
 
