@@ -100,8 +100,8 @@ class GaussianNoise(Likelihood):
     """
 
     sd: float = knob(0.1, 1e-3, 10.0, "The noise's standard deviation, at the start when learned.",
-                     label="Noise sd", scale="log")  # fmt: skip
-    learned: bool = knob(False, help="Whether the decoder learns it.", label="Learn the noise")
+                     label="Noise sd", scale="log", more=True)  # fmt: skip
+    learned: bool = knob(False, help="Whether the decoder learns it.", label="Learn the noise", more=True)
 
     def init(self) -> Tensor:
         return torch.full((int(self.learned),), math.log(self.sd), dtype=torch.float32, device="cpu")

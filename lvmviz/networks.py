@@ -22,7 +22,7 @@ _BENDS = "What bends: tanh and SiLU are smooth, ReLU has kinks that quadrature c
 
 
 def _activation() -> str:
-    return knob("tanh", help=_BENDS, options=tuple(ACTIVATIONS))
+    return knob("tanh", help=_BENDS, options=tuple(ACTIVATIONS), more=True)
 
 
 class Network(Choice):
@@ -76,8 +76,10 @@ class MLP(Network):
     """Layers that see everything before them: hidden = activation(W x + b), output = W hidden + b."""
 
     title = "MLP"
-    hidden: int = knob(256, 1, 2048, "Units in each hidden layer.", label="Hidden units", scale="log")
-    layers: int = knob(1, 1, 6, "How many hidden layers.", label="Hidden layers")
+    hidden: int = knob(
+        256, 1, 2048, "Units in each hidden layer.", label="Hidden units", scale="log", more=True
+    )
+    layers: int = knob(1, 1, 6, "How many hidden layers.", label="Hidden layers", more=True)
     activation: str = _activation()
 
     def shapes(self, inputs: Shape, outputs: Shape) -> tuple[Shape, ...]:
@@ -118,7 +120,9 @@ class Convolutional(Network):
     As a decoder the same in reverse. Sides that four does not divide are padded with zeros, and cut again.
     """
 
-    channels: int = knob(16, 1, 128, "Filters in the layer next to the image; twice as many in the other.")
+    channels: int = knob(
+        16, 1, 128, "Filters in the layer next to the image; twice as many in the other.", more=True
+    )
     activation: str = _activation()
 
     def shapes(self, inputs: Shape, outputs: Shape) -> tuple[Shape, ...]:

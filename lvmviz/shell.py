@@ -171,7 +171,8 @@ def _list(asked: argparse.Namespace) -> int:
         status = run.status()
         begun = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.created))
         rate = f"{status.rate:.3g}" if status.rate else ""
-        rows.append((run.id, status.state, f"{status.step}/{status.steps}", rate, begun, run.title))
+        state = status.state + (", imported" if run.imported else "")
+        rows.append((run.id, state, f"{status.step}/{status.steps}", rate, begun, run.title))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         print("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())

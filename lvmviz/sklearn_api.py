@@ -133,13 +133,16 @@ class VAE(TransformerMixin, BaseEstimator):
     def save(self, path: str | Path) -> None:
         """Write the weights and settings as one safetensors file; its header holds the settings as JSON."""
         check_is_fitted(self, "weights_")
+        disk.write(Path(path), self._packed())
+
+    def _packed(self) -> bytes:
         told = {
             name: to_json(value) if isinstance(value, Choice) else value
             for name, value in self.get_params(deep=False).items() if name != "random_state"
         }  # fmt: skip
         told["n_features"] = int(self.n_features_in_)
         tensors = {name: part.contiguous() for name, part in self.weights_._asdict().items()}
-        disk.write(Path(path), safetensors.torch.save(tensors, {_KEY: json.dumps(told, sort_keys=True)}))
+        return safetensors.torch.save(tensors, {_KEY: json.dumps(told, sort_keys=True)})
 
     @classmethod
     def load(cls, path: str | Path) -> VAE:
@@ -227,6 +230,18 @@ class VAE(TransformerMixin, BaseEstimator):
             terms = self._vae.terms(self._exact(), some, noise)
             parts.append(terms.reconstruction - terms.kl.sum(-1))
         return torch.cat(parts).numpy()
+
+
+def packed(vae: TrainVAE, weights: VAEWeights, epochs: int) -> bytes:
+    """The file of a snapshot, as `VAE.save` writes it and `VAE.load` reads it."""
+    shape = vae.data.examples().shape
+    made = VAE(
+        vae.latent, encoder=vae.encoder, decoder=vae.decoder, likelihood=vae.likelihood,
+        posterior=vae.posterior, beta=vae.beta, max_epochs=epochs, learning_rate=vae.learning_rate,
+        batch_size=vae.batch, image_shape=shape if len(shape) == 2 else None,
+    )  # fmt: skip
+    made.n_features_in_, made.weights_ = math.prod(shape), weights
+    return made._packed()
 
 
 def _sure(value: Tensor, error: Tensor, name: str) -> np.ndarray:

@@ -24,7 +24,7 @@ from lvmviz.runs.bundle import export, export_to, failure, load
 from lvmviz.runs.codec import encode
 from lvmviz.runs.execute import execute
 from lvmviz.runs.files import Lock, read_sealed, seal, write_sealed
-from lvmviz.runs.run import Run
+from lvmviz.runs.run import IMPORTED, Run
 from lvmviz.runs.store import Store, StoreFull, run_id
 from lvmviz.shell import main
 from lvmviz.tables import Table
@@ -108,7 +108,7 @@ def test_a_run_comes_back_to_the_bit(done, good, tmp_path):
     here, there = everything(back.path), everything(done.path)
     assert {name: here[name] for name in same} == {name: there[name] for name in same}
     assert back.status()[:3] == ("finished", 12, 12)
-    assert bundle.IMPORTED in back.status().notes
+    assert IMPORTED in back.status().notes
     assert [snapshot.info for snapshot in back.trace()] == [snapshot.info for snapshot in run(JOB)]
     assert all(stat.S_IMODE(path.stat().st_mode) & 0o077 == 0 for path in (back.path, *back.path.rglob("*"))
                if path.name != "opened")  # fmt: skip
@@ -135,7 +135,24 @@ def test_a_bundle_imported_twice_is_one_run_and_told_once(done, good, tmp_path):
     again = load(store, export(load(store, good)))
     assert again == first and len(store.runs()) == 1 and everything(first.path) == before
     elsewhere = load(Store(tmp_path / "else"), export(first))
-    assert elsewhere.status().notes.count(bundle.IMPORTED) == 1
+    assert elsewhere.status().notes.count(IMPORTED) == 1
+
+
+def test_an_imported_run_says_so_for_good(done, tmp_path, capsys, monkeypatch):
+    """Also once it went on here: what it had before was computed by nobody knows whom."""
+    orders = iter([False] * 5)
+    there = Store(tmp_path / "there").create(JOB)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lvmviz.runs.attempt.OBEY_S", 0.0)
+        execute(JOB, there.path, lambda: next(orders, True))
+    here = load(Store(tmp_path / "here"), export(there))
+    assert here.imported and not there.imported and not done.imported
+    assert IMPORTED in here.status().notes and IMPORTED not in there.status().notes
+    assert execute(JOB, here.path) == "finished"
+    assert Run(here.path).imported and IMPORTED in here.status().notes
+    assert Store(tmp_path / "here").create(JOB).imported
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path / "here"))
+    assert main(["runs"]) == 0 and "finished, imported" in capsys.readouterr().out
 
 
 def test_a_run_that_was_stopped_goes_on_elsewhere_to_the_bit(done, tmp_path):

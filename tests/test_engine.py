@@ -12,11 +12,16 @@ from typing import Any, cast
 
 import pytest
 
-from lvmviz import EM, Job
+from lvmviz import EM, Job, own_data
 from lvmviz.preload import preload
-from lvmviz.runs import cluster, engine, queue, serve
-from lvmviz.runs.handle import submit
+from lvmviz.runs import bundle, cluster, engine, queue, serve
+from lvmviz.runs.attempt import give_up
+from lvmviz.runs.execute import execute
+from lvmviz.runs.files import Lock, read_sealed, write_sealed
+from lvmviz.runs.handle import RunEnded, start, submit
 from lvmviz.runs.keys import keys, make_keys
+from lvmviz.runs.run import control_of
+from lvmviz.runs.store import Store
 from lvmviz.runs.worker import _bound_memory
 
 ROOT = Path(__file__).parents[1]
@@ -207,3 +212,103 @@ def test_only_deaths_before_it_began_take_a_run_off_the_queue(begins, tmp_path, 
             lease.write_text(str(attempt))
         asyncio.run(alive._hear(made.id, cast(Any, Lost())))
         assert (queue.waiting(tmp_path) == [made.id]) == (begins or attempt < serve.MOST_DEATHS)
+
+
+class KilledWorker(Exception):
+    """By this name Dask tells of a worker that has died."""
+
+
+class Ended:
+    """What the engine sees of a job that went wrong so."""
+
+    status = "error"
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def exception(self) -> Exception:
+        return self.error
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (KilledWorker(), "Its worker ended 3 times before it had begun: killed, or out of memory."),
+        (own_data.StoreError("No room is left: free some."), "No room is left: free some."),
+        (ModuleNotFoundError("No module 'lvmviz'"), "It could not begin in 3 tries: No module 'lvmviz'."),
+        (KeyError("x"), "The run failed at step 0: KeyError."),
+    ],
+)  # fmt: skip
+def test_a_run_that_no_worker_could_begin_has_failed_and_says_why(error, cause, tmp_path, monkeypatch):
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    monkeypatch.setattr(engine, "ensure", lambda base=None: None)
+    made = submit(Job(EM(), steps=3))
+    engine.folder(tmp_path).mkdir(mode=0o700)
+    alive = serve._Engine(tmp_path)
+    for _ in range(serve.MOST_DEATHS):
+        assert made.status.state == "queued"
+        alive.attempts[made.id] = alive._attempt(made.id)
+        asyncio.run(alive._hear(made.id, cast(Any, Ended(error))))
+    status = made.status
+    assert (status.state, status.cause, status.step, status.attempt) == (
+        "failed",
+        cause,
+        0,
+        0,
+    ) and status.remedy
+    with pytest.raises(RunEnded, match="begin|begun|room|step 0"):
+        made.wait(5, progress=False)
+    bundle.load(Store(tmp_path / "else"), bundle.export(Store().open(made.id)))
+    assert made.resume().status.state == "queued"
+    assert execute(made.job, tmp_path / "runs" / made.id) == "finished" and made.status.cause == ""
+
+
+def test_giving_up_keeps_what_is_there_and_touches_nothing_that_runs(tmp_path):
+    kept = Store(tmp_path).create(Job(EM(), steps=6))
+    assert execute(kept.job, kept.path) == "finished"
+    write_sealed(
+        kept.path / "status.json", {**(read_sealed(kept.path / "status.json") or {}), "state": "paused"}
+    )
+    before = kept.status()
+    with Lock(kept.path / "lease"):
+        assert not give_up(kept.path, "why", "what")
+    assert kept.status() == before
+    assert give_up(kept.path, "why", "what")
+    assert kept.status() == before._replace(state="failed", cause="why", remedy="what")
+    (kept.path / "status.json").write_bytes(b"torn")
+    assert give_up(kept.path, "why", "what") and kept.status().state == "failed"
+
+
+# ---- two who ask at once ----
+
+
+@pytest.mark.parametrize("ends", [True, False])
+def test_who_asks_while_another_begins_leaves_nothing_in_the_queue(ends, tmp_path, monkeypatch):
+    """The other's attempt begins, or has even finished, between the look at the run and the entry."""
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    monkeypatch.setattr(engine, "ensure", lambda base=None: None)
+    run, enqueue, lease = Store().create(Job(EM(), steps=3)), queue.enqueue, Lock(Path())
+
+    def late(asked):
+        if ends:
+            execute(run.job, run.path)
+        else:
+            lease.path = run.path / "lease"
+            assert lease.acquire()
+            lease.write("1")
+        enqueue(asked)
+
+    monkeypatch.setattr(queue, "enqueue", late)
+    start(run)
+    assert queue.waiting(tmp_path) == [] and run.status().state == ("finished" if ends else "running")
+    lease.release()
+
+
+def test_who_resumes_what_is_just_being_paused_waits_for_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    monkeypatch.setattr(engine, "ensure", lambda base=None: None)
+    run = Store().create(Job(EM(), steps=3))
+    with Lock(run.path / "lease"):
+        run.control("pause")
+        start(run)
+        assert control_of(run.path) == "run" and queue.waiting(tmp_path) == [run.id]

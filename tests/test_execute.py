@@ -534,3 +534,60 @@ def killed(zygote: subprocess.Popen, made: Run) -> list[int]:
             furthest = len(made.metrics())
             assert all(one.step % 3 == 0 for one in made.trace()) and made.trace().notes == ()
     return codes
+
+
+# ---- what is told last ----
+
+
+@pytest.mark.parametrize("end", ["finished", "early", "paused", "interrupted", "failed", "keyboard"])
+def test_the_numbers_told_at_the_end_are_those_of_its_last_step(make, monkeypatch, end):
+    """However soon after the last word it ends: a status is told five times a second, a step takes less."""
+    monkeypatch.setattr(attempt, "OBEY_S", 0.0)
+    settings = {
+        "early": {"end_at": 9},
+        "failed": {"fail_at": 9},
+        "keyboard": {"fail_at": 9, "error": "KeyboardInterrupt"},
+    }
+    made, asked = make(12, **settings.get(end, {})), iter(range(9))
+    if end == "paused":
+        monkeypatch.setattr(
+            attempt, "control_of", lambda path: "run" if next(asked, None) is not None else "pause"
+        )
+    ending = (lambda: next(asked, None) is None) if end == "interrupted" else (lambda: False)
+    monkeypatch.setattr(record, "TELL_S", 1e9)  # nothing is told on the way
+    if end == "keyboard":
+        with pytest.raises(KeyboardInterrupt):
+            execute(made.job, made.path, ending)
+    else:
+        assert execute(made.job, made.path, ending) == ("finished" if end == "early" else end)
+    status, last = made.status(), made.metrics()[-1]
+    assert status.step == last["step"] > 5 and status.elbo == last["elbo"] == made.trace()[-1].info.elbo
+    assert status.elbo != made.metrics()[0]["elbo"]
+
+
+def test_a_run_resumed_at_its_end_still_tells_its_last_numbers(make):
+    made = make(6)
+    for _ in range(2):
+        assert execute(made.job, made.path) == "finished"
+        assert (made.status().step, made.status().elbo) == (6, made.metrics()[-1]["elbo"])
+
+
+# ---- a line that was torn ----
+
+
+@pytest.mark.parametrize("cut", [1, 9, -1])
+def test_a_torn_line_costs_nothing_of_the_next(make, monkeypatch, cut):
+    """A kill leaves part of a line; the next attempt writes that step again, on a line of its own."""
+    monkeypatch.setattr(attempt, "OBEY_S", 0.0)
+    made, asked = make(12), iter(range(5))
+    assert execute(made.job, made.path, lambda: next(asked, None) is None) == "interrupted"
+    lines = made.path / "metrics.jsonl"
+    whole = lines.read_bytes()
+    last = whole.splitlines(keepends=True)[-1]
+    with lines.open("ab") as file:
+        file.write(last[:cut])
+    monkeypatch.setattr(record, "_tidy", lambda path: None)
+    assert execute(made.job, made.path) == "finished"
+    assert lines.read_bytes().startswith(whole + last[:cut] + b"\n")
+    assert {row["step"] for row in unseal_lines(lines.read_bytes())} == set(range(13))
+    assert made.metrics() == Run(made.path).metrics() == run(made.job).rows()

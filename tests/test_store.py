@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from lvmviz import EM, VI, Blobs, Job, Stored, own_data
 from lvmviz.core import Algorithm
-from lvmviz.runs import queue, store
+from lvmviz.runs import files, queue, store
 from lvmviz.runs.execute import execute
 from lvmviz.runs.files import Damaged, Lock, held, read_sealed, seal, unseal, unseal_lines, write_sealed
 from lvmviz.runs.job import job_from_json, job_json
@@ -304,6 +304,29 @@ def test_metrics_read_only_what_is_new_and_see_a_new_file(runs):
     assert again.metrics() == []
 
 
+@pytest.mark.parametrize("more", [0, 3, -2], ids=["as long", "longer", "shorter"])
+def test_metrics_put_in_the_place_of_others_are_read_anew(runs, more):
+    """Tidied or deleted and computed again by another process, of whatever length."""
+    one = filled(runs, 1)[0]
+    path = one.path / "metrics.jsonl"
+    count = len(one.metrics()) + more
+    fresh = [{"step": step, "elbo": 100.0 + step, "word": "new"} for step in range(count)]
+    (one.path / "other").write_bytes(b"".join(map(seal, fresh)))
+    os.replace(one.path / "other", path)
+    assert one.metrics() == fresh
+    path.unlink()
+    assert one.metrics() == []
+
+
+def test_metrics_cut_short_in_their_place_are_read_anew(runs):
+    one = filled(runs, 1)[0]
+    assert len(one.metrics()) == 6
+    os.truncate(one.path / "metrics.jsonl", 0)
+    assert one.metrics() == []
+    (one.path / "metrics.jsonl").write_bytes(seal({"step": 0, "elbo": 5.0}))
+    assert one.metrics() == [{"step": 0, "elbo": 5.0}]
+
+
 def test_a_heart_that_stands_still_is_told_by_the_watchers_own_clock(runs, monkeypatch):
     one = runs.create(job())
     now = [100.0]
@@ -380,6 +403,27 @@ def test_shared_locks_stand_together_and_a_deleted_one_is_no_lock(tmp_path):
     alone.release()
     assert held(path)
     fresh.release()
+
+
+@pytest.mark.parametrize("again", [True, False])
+def test_a_file_deleted_while_its_lock_is_taken_is_no_lock(tmp_path, monkeypatch, again):
+    """Between opening the file and locking it somebody deletes it, and perhaps another makes it anew."""
+    path, flock = tmp_path / "lock", files._flock
+
+    def late(handle: int, shared: bool) -> bool:
+        path.unlink()
+        if again:
+            path.touch()
+        return flock(handle, shared)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(files, "_flock", late)
+        lock = Lock(path)
+        assert not lock.acquire()
+    with pytest.raises(RuntimeError, match="not held"):
+        lock.fileno()
+    assert not held(path) and lock.acquire() and held(path)
+    lock.release()
 
 
 def test_settings_of_a_choice_are_words_in_a_file(runs):

@@ -90,11 +90,13 @@ class TrainVAE(Algorithm):
 
     title = "VAE"
     data: Observations = knob(DigitImages(), help="What to learn a model of.", label="Data")
-    encoder: Network = knob(MLP(), help="The network from x to q(z | x).")
-    decoder: Network = knob(MLP(), help="The network from z to p(x | z).")
+    encoder: Network = knob(MLP(), help="The network from x to q(z | x).", more=True)
+    decoder: Network = knob(MLP(), help="The network from z to p(x | z).", more=True)
     likelihood: Likelihood = knob(Bernoulli(), help="How data scatter round what the decoder says.")
     latent: int = knob(2, 1, 32, "How many numbers z has.", label="Latents")
-    posterior: str = knob("mean-field", help="Whether q may have correlations.", options=POSTERIORS)
+    posterior: str = knob(
+        "mean-field", help="Whether q may have correlations.", label="q", options=POSTERIORS, more=True
+    )
     beta: float = knob(1.0, 0.0, 20.0, "The weight of the KL; 1 is the ELBO.", label="β")
     warm_up: float = knob(0.0, 0.0, 500.0, "Epochs in which β grows from 0.", label="Warm-up", more=True)
     free_bits: float = knob(0.0, 0.0, 5.0, "Nats of KL that each latent has for nothing.", more=True)
@@ -102,7 +104,8 @@ class TrainVAE(Algorithm):
     kl: str = knob("analytic", help="Where the KL comes from: its formula, or the draws of z.", label="KL",
                    options=("analytic", "sampled"), more=True)  # fmt: skip
     draws: int = knob(1, 1, 64, "Draws of z for each example.", label="Draws S", more=True)
-    learning_rate: float = knob(1e-3, 1e-6, 10.0, "About how far a weight moves at once.", scale="log")
+    learning_rate: float = knob(1e-3, 1e-6, 10.0, "About how far a weight moves at once.",
+                                scale="log", more=True)  # fmt: skip
     batch: int = knob(128, 1, 4096, "Examples in a minibatch.", label="Minibatch", scale="log", more=True)
     batches: int = knob(100, 1, 1000, "Minibatches in a step at most.", scale="log", more=True)
     held_out: float = knob(0.2, 0.0, 0.5, "The share of the data that is the test set.", more=True)

@@ -8,10 +8,12 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from lvmviz.runs import queue
+from lvmviz.runs.files import Damaged, Lock, read_sealed, write_sealed
 from lvmviz.runs.job import Job, Snapshot
 from lvmviz.runs.record import Heart, Recorder
 from lvmviz.runs.run import control_of
@@ -52,13 +54,13 @@ class Attempt:
             return self._obeyed()
         except KeyboardInterrupt:
             self._settle()
-            recorder.tell("interrupted", cause=f"It was interrupted at step {recorder.step}.")
+            recorder.tell("interrupted", self._info, cause=f"It was interrupted at step {recorder.step}.")
             raise
         except Exception as error:
             self._log(f"failed at step {recorder.step}\n{''.join(traceback.format_exception(error))}")
             self._settle()
             cause, remedy = reason(error, recorder.step)
-            recorder.tell("failed", cause=cause, remedy=remedy)
+            recorder.tell("failed", self._info, cause=cause, remedy=remedy)
             return "failed"
 
     def _obeyed(self) -> str:
@@ -69,7 +71,7 @@ class Attempt:
         """
         while True:
             state = self._loop()
-            self.recorder.tell(state, self.last and self.last.info, cause=self._cause(state))
+            self.recorder.tell(state, self._info, cause=self._cause(state))
             if state not in _ORDERS.values() or control_of(self.path) != "run":
                 return state
             queue.remove(self.path.name, self.path.parents[1])
@@ -101,6 +103,11 @@ class Attempt:
         self._looked = now
         return "interrupted" if self._ending() else _ORDERS.get(control_of(self.path), "")
 
+    @property
+    def _info(self) -> Any:
+        """The numbers of the newest state: how a run ends is told together with them."""
+        return None if self.last is None else self.last.info
+
     def _cause(self, state: str) -> str:
         return f"The app was closed at step {self.recorder.step}." if state == "interrupted" else ""
 
@@ -123,6 +130,27 @@ class Attempt:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+def give_up(path: Path, cause: str, remedy: str) -> bool:
+    """Tell why a run waits no more that no worker could begin; False where somebody is at it after all."""
+    lease = Lock(path / "lease")
+    if not lease.acquire():
+        return False
+    try:
+        number = lease.read()
+        words = {"step": 0, **_told(path), "attempt": int(number) if number.isdecimal() else 0}
+        write_sealed(path / "status.json", {**words, "state": "failed", "cause": cause, "remedy": remedy})
+    finally:
+        lease.release()
+    return True
+
+
+def _told(path: Path) -> dict[str, Any]:
+    try:
+        return read_sealed(path / "status.json") or {}
+    except Damaged:
+        return {}
 
 
 def reason(error: Exception, step: int) -> tuple[str, str]:

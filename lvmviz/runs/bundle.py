@@ -31,14 +31,13 @@ from lvmviz.runs.files import Damaged, read_sealed, seal, write_sealed
 from lvmviz.runs.job import WORKER_THREADS, Job, job_json
 from lvmviz.runs.record import KEEP, LINES, spacing
 from lvmviz.runs.report import failure
-from lvmviz.runs.run import MissingRun, Run
+from lvmviz.runs.run import IMPORTED, MissingRun, Run
 from lvmviz.runs.store import RUN, Store, run_id, settings
 from lvmviz.runs.trace import snapshot_path, steps_kept
 
 __all__ = ["export", "export_to", "failure", "load"]
 
 FORMAT = 1
-IMPORTED = "It was computed elsewhere and imported."
 FILES = KEEP + 16  # in a bundle, at most
 BYTES = RUN + 100_000_000  # a run, its numbers and its log
 TEXT = 1_000_000  # bytes of a file of JSON, and of the log
@@ -230,7 +229,7 @@ def _unpack(archive: Archive, part: Path, told: checks.Settings, owner: str) -> 
         write(part / "log.txt", archive.read("log.txt", TEXT), sync=False)
     words = settings(name, job, owner if job.private else "")
     created = min(told.created, time.time())  # no run is of tomorrow
-    words |= {"version": told.version, "created": created}
+    words |= {"version": told.version, "created": created, "imported": True}
     write_sealed(part / "job.json", words, sync=True)
     return name
 
@@ -285,7 +284,7 @@ def _private(path: str, flags: int) -> int:
 
 
 def _write_status(part: Path, job: Job, told: checks.Settings, status: dict[str, Any], why: str) -> None:
-    notes = [*status["notes"], *([] if IMPORTED in status["notes"] else [IMPORTED])]
+    notes = [note for note in status["notes"] if note != IMPORTED]  # job.json says it from now on
     if why:
         notes.append(f"{why}: it is shown to step {status['step']} and cannot go on. Start it anew here.")
         status = {**status, "state": "finished", "cause": "", "remedy": ""}

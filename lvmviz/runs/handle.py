@@ -99,10 +99,13 @@ def submit(job: Job, owner: str = "") -> Handle:
 def start(run: Run) -> Handle:
     """Have a run go on, unless it has finished or goes on already."""
     if run.status().state != "finished":
-        going_on = run.busy and control_of(run.path) == "run"
+        busy = run.busy
+        going_on = busy and control_of(run.path) == "run"
         run.control("run")
         if not going_on:  # also one that is about to obey a pause: it waits until its lease is free
             queue.enqueue(run)
+            if run.finished or (run.busy and not busy):  # another who asked at once was faster
+                queue.remove(run.id, run.home)
         engine.ensure(run.home)
     return Handle(run)
 

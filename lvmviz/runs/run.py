@@ -21,6 +21,7 @@ from lvmviz.runs.status import Status, judge
 from lvmviz.runs.trace import StoredTrace
 
 WORDS = ("run", "pause", "stop")
+IMPORTED = "It was computed elsewhere and imported: nobody here has checked its numbers."
 
 
 class MissingRun(LookupError):
@@ -47,6 +48,7 @@ class Run:
         self.created: float = told.get("created", 0.0)  # seconds since 1970
         self.version: str = told.get("version", "")
         self.title: str = told.get("title", "")
+        self.imported: bool = bool(told.get("imported"))  # what it had then was computed elsewhere
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self.path == other.path
@@ -66,6 +68,12 @@ class Run:
     def busy(self) -> bool:
         """Whether a living worker is at it."""
         return held(self.path / "lease")
+
+    @property
+    def finished(self) -> bool:
+        """Whether its last attempt has said that nothing is left to do."""
+        told, _ = self._read("status.json")
+        return (told or {}).get("state") == "finished"
 
     @property
     def queued(self) -> bool:
@@ -95,7 +103,7 @@ class Run:
             alive=held(self.home / "engine" / "engine.lock"),
             control=control_of(self.path),
             silent_s=_reader(self.path).silent_s(beat) if holder else 0.0,
-            notes=(*notes, *more),
+            notes=(*notes, *more, *((IMPORTED,) if self.imported else ())),
         )
 
     def metrics(self) -> list[dict[str, Any]]:

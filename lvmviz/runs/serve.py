@@ -1,7 +1,7 @@
 """The engine's own process: it takes what waits in the queue and hands it to the workers.
 
-It writes nothing into a run's folder; what becomes of a run, its attempt says there. So a killed engine
-loses nothing, and the next one goes on with what still waits.
+What becomes of a run, its attempt says in the run's folder; the engine writes there only why it has given up
+a run that no worker could begin. So a killed engine loses nothing, and the next goes on with what waits.
 """
 
 from __future__ import annotations
@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import lvmviz
-from lvmviz.own_data import home
+from lvmviz.own_data import StoreError, home
 from lvmviz.preload import preload
 from lvmviz.runs import engine, files, queue
+from lvmviz.runs.attempt import give_up, reason
 from lvmviz.runs.keys import make_keys
 from lvmviz.runs.run import Run
 from lvmviz.runs.worker import NICE, work
@@ -196,8 +197,16 @@ class _Engine:
         elif id in queue.waiting(self.base):
             self.deaths[id] = self.deaths.get(id, 0) + 1
         if self.deaths.get(id, 0) >= MOST_DEATHS:
-            log.error("run %s ended %d workers before it began, and waits no more", id, self.deaths.pop(id))
-            queue.remove(id, self.base)
+            log.error("run %s failed %d times before it began, and waits no more", id, self.deaths.pop(id))
+            self._give_up(id, error)
+
+    def _give_up(self, id: str, error: BaseException | None) -> None:
+        """Say why first: a run that waits no more without a word looks like one that was stopped."""
+        try:
+            give_up(self._path(id), *_why(error))
+        except OSError as fault:
+            log.error("run %s could not be told of: %s", id, fault)
+        queue.remove(id, self.base)
 
     # ---- ending ----
 
@@ -238,3 +247,14 @@ class _Engine:
             await asyncio.wait_for(self.cluster.close(), CLOSE_S)
         for path in (self.ending, self.folder / "engine.json"):
             path.unlink(missing_ok=True)
+
+
+def _why(error: BaseException | None) -> tuple[str, str]:
+    """Why a run could not begin, and what helps, for a person."""
+    if isinstance(error, (ValueError, LookupError, StoreError)):
+        return reason(error, 0)
+    remedy = "Choose less data or a smaller model, or resume it once the cause is gone."
+    if type(error).__name__ == "KilledWorker":
+        return f"Its worker ended {MOST_DEATHS} times before it had begun: killed, or out of memory.", remedy
+    said = str(error or "the worker is gone").strip().partition("\n")[0][:200].rstrip(".")
+    return f"It could not begin in {MOST_DEATHS} tries: {said}.", remedy

@@ -13,7 +13,6 @@ from lvmviz.core import one_thread
 from lvmviz.preload import preload
 from lvmviz.runs import queue
 from lvmviz.runs.execute import execute
-from lvmviz.runs.files import Damaged, read_sealed
 from lvmviz.runs.record import MEMORY_LIMIT
 from lvmviz.runs.run import Run
 
@@ -66,17 +65,10 @@ def work(home: str, id: str, ending: str) -> str:
     run = Run(Path(home) / "runs" / id)
     if Path(ending).exists() or not run.queued:
         return ""
-    if _finished(run):
+    if run.finished:  # somebody asked for it again just before it ended
         queue.remove(id, run.home)
         return "finished"
     try:
         return execute(run.job, run.path, ending=Path(ending))
     finally:
         gc.collect()
-
-
-def _finished(run: Run) -> bool:
-    """Whether it has nothing left to do: somebody asked for it again just before it ended."""
-    with contextlib.suppress(Damaged):
-        return (read_sealed(run.path / "status.json") or {}).get("state") == "finished"
-    return False

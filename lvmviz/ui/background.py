@@ -54,6 +54,13 @@ def finished_run(job: Job) -> Run | None:
     return None
 
 
+def begun(job: Job) -> bool:
+    """Whether there is a run of a job, or what it would show is computed in the page."""
+    with contextlib.suppress(MissingRun):
+        return bool(Store().open(run_id(job, owner())))
+    return here(job)
+
+
 def _begin(job: Job) -> Run:
     run = Store().open(handle.submit(job, owner()).id)
     st.session_state.setdefault(_MINE, set()).add(run.id)

@@ -23,6 +23,7 @@ def dock(
     figure: Callable[[], go.Figure],
     model: Callable[[], Mapping[str, Any]],
     scene: Callable[[], Mapping[str, Any]],
+    weights: Callable[[], bytes] | None = None,
 ) -> None:
     """Try this (3/5); code, notebook and exports (2/5)."""
     left, right = st.columns([3, 2], gap="medium")
@@ -32,4 +33,5 @@ def dock(
         code(source)
         with st.container(horizontal=True, gap="small"):
             notebook_button(name, title, source)
-            exports(name, rows=rows, figure=figure, picture="picture", model=model, scene=scene)
+            exports(name, rows=rows, figure=figure, picture="picture", model=model, scene=scene,
+                    weights=weights)  # fmt: skip

@@ -25,6 +25,7 @@ def exports(
     picture: str,
     model: Callable[[], Mapping[str, Any]],
     scene: Callable[[], Mapping[str, Any]],
+    weights: Callable[[], bytes] | None = None,
 ) -> None:
     """One menu; nothing is made before it is asked for. `picture` is the name of the plot to save as PNG."""
     with st.popover("Export", icon=":material/download:", type="tertiary"):
@@ -35,6 +36,8 @@ def exports(
         component("save")(key="save", data={"plot": picture, "file": name, "label": "PNG"}, height=34)
         _file("HTML", f"{name}.html", "text/html", lambda: to_html(figure()))
         st.markdown("**Model and scene**")
+        if weights is not None:
+            _file("Weights (safetensors)", f"{name}.safetensors", "application/octet-stream", weights)
         _file("Parameters (JSON)", f"{name}.json", "application/json", lambda: json.dumps(model(), indent=1))
         _file("Scene file", f"{name}.scene.json", "application/json", lambda: json.dumps(scene(), indent=1))
 

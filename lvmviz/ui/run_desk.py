@@ -46,6 +46,7 @@ def _facts(run: Run, status: Status) -> str:
     said = [background.held(status), f"{size_of(run.path) / 1e6:.1f} MB on disk"]
     said += [f"attempt {status.attempt}"] if status.attempt > 1 else []
     said += ["yours alone"] if run.owner else []
+    said += ["imported"] if run.imported else []
     return frame.plain(" · ".join(filter(None, said)))
 
 

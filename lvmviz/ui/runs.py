@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -131,16 +131,23 @@ def _pick() -> None:
 
 def _row(one: Listed) -> list[Cell]:
     run, status = one
-    pin = " · kept" if run.pinned else ""
+    marks = [mark for mark, is_so in _marks(run) if is_so]
     return [
         noted(title(run.job), settings(run.job)),
-        status.state + (" · yours alone" if run.owner else "") + pin,
+        " · ".join([status.state, *marks]),
         status.device,
         f"{status.step} / {status.steps}",
         pace(status.rate) if status.state == "running" and status.rate else "",
         "" if status.elbo is None else number(status.elbo, 2),
         time.strftime("%d %b %H:%M", time.localtime(run.created)),
     ]
+
+
+def _marks(run: Run) -> Iterator[tuple[str, bool]]:
+    """What a list says of a run beside its state."""
+    yield "yours alone", bool(run.owner)
+    yield "imported", run.imported
+    yield "kept", run.pinned
 
 
 def settings(job: Job) -> str:
@@ -160,9 +167,13 @@ def page_of(job: Job) -> tuple[str, dict[str, str]] | None:
         return None
     rounds, seed = job.steps // page.steps, job.seed
     asked = Job(job.algorithm, steps=job.steps, seed=seed)
-    if job != asked or not (1 <= rounds <= 500 and 0 <= seed <= 9999):
+    if job != asked or not (_within(rounds, page.iterations) and _within(seed, page.seeds)):
         return None
     return page.url, {**link_of(job.algorithm), "iterations": str(rounds), "seed": str(seed)}
+
+
+def _within(value: int, bounds: tuple[int, int]) -> bool:
+    return bounds[0] <= value <= bounds[1]
 
 
 # ---- its curves and its numbers ----

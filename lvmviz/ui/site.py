@@ -11,6 +11,7 @@ import streamlit as st
 ROOT = Path(__file__).parents[2]
 GROUPS = ("", "Fit q", "EM", "VAE", "Runs")  # the order of the menu; the group "" stands without a heading
 HERE = Path(__file__).parent
+ITERATIONS, SEEDS = (1, 500), (0, 9999)  # offered by a page that does not say so at its top
 
 
 class PageFile(NamedTuple):
@@ -22,6 +23,8 @@ class PageFile(NamedTuple):
     url: str  # "" for the first page
     shows: str = ""  # the algorithm whose runs it shows
     steps: int = 1  # of that algorithm in one of the page's iterations
+    iterations: tuple[int, int] = ITERATIONS  # the least and most that its control offers
+    seeds: tuple[int, int] = SEEDS
 
 
 def pages() -> list[PageFile]:
@@ -32,18 +35,35 @@ def pages() -> list[PageFile]:
 
 
 def _read(path: Path, *, first: bool) -> PageFile:
+    told = _assigned(path)
     constants = {
-        target.id: ast.literal_eval(node.value)
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
-        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
-        for target in node.targets
-        if isinstance(target, ast.Name)
+        name: ast.literal_eval(value) for name, value in told.items() if isinstance(value, ast.Constant)
     }
     if "TITLE" not in constants or constants.get("GROUP") not in GROUPS:
         raise ValueError(f"{path.name} must say TITLE = '…' and GROUP = one of {GROUPS} at its top")
     url = "" if first else path.stem[3:]
     shows = constants.get("SHOWS", ""), constants.get("STEPS_EACH", 1)
-    return PageFile(path, constants["TITLE"], constants["GROUP"], url, *shows)
+    bounds = _bounds(told.get("ITERATIONS"), ITERATIONS), _bounds(told.get("SEED"), SEEDS)
+    return PageFile(path, constants["TITLE"], constants["GROUP"], url, *shows, *bounds)
+
+
+def _assigned(path: Path) -> dict[str, ast.expr]:
+    """What a page gives names to at its top."""
+    return {
+        target.id: node.value
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.Assign)
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def _bounds(told: ast.expr | None, otherwise: tuple[int, int]) -> tuple[int, int]:
+    """The range of a control that a page describes as Knob(low, high, …)."""
+    ends = told.args[:2] if isinstance(told, ast.Call) else []
+    if len(ends) < 2 or not all(isinstance(end, ast.Constant) for end in ends):
+        return otherwise
+    return ast.literal_eval(ends[0]), ast.literal_eval(ends[1])
 
 
 def main() -> None:

@@ -17,7 +17,7 @@ from lvmviz.runs.execute import execute
 from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.store import Store, title
 from lvmviz.tables import read_table
-from lvmviz.ui import runs
+from lvmviz.ui import runs, site
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "pages"
@@ -245,6 +245,10 @@ def test_a_run_goes_out_as_a_zip_and_comes_in_again():
     sound(app.file_uploader[0].set_value(("run.zip", data, "application/zip")).run())
     assert listed(app) == [made.id] and app.query_params["run"] == made.id
     assert Store().open(made.id).metrics() == Run(made.path).metrics() != []
+    assert (
+        row(app, made.id)[1] == "finished · imported"
+    )  # a zip may say anything: nobody takes it for computed
+    assert "nobody here has checked its numbers" in words(app)
 
 
 def test_a_zip_that_is_none_is_refused_with_a_sentence():
@@ -291,6 +295,28 @@ def test_what_no_page_can_ask_for_cannot_be_opened(job: Job):
     assert runs.page_of(job) is None
     app = opened(run=done(job).id)
     assert "Open" not in offered(app)
+
+
+@pytest.mark.parametrize(("rounds", "seed"), [(1, 0), (500, 9999), (501, 0), (1, 10_000)])
+def test_what_a_page_can_ask_for_is_what_its_controls_offer(rounds: int, seed: int):
+    """The oracle is the page: it says of a link's number whether its control takes it."""
+    asked = opened(MIXTURES, iterations=str(rounds), seed=str(seed))
+    taken = not asked.warning
+    offered_here = runs.page_of(Job(EM(), steps=2 * rounds, seed=seed)) is not None
+    assert offered_here == taken == (rounds <= 500 and seed <= 9999)
+
+
+def test_the_bounds_of_a_control_are_read_from_its_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "pages").mkdir()
+    monkeypatch.setattr(site, "ROOT", tmp_path)
+    top = 'TITLE = "T"\nGROUP = "EM"\nSHOWS = "EM"\nSTEPS_EACH = 2\n'
+    page = tmp_path / "pages" / "05_some.py"
+    page.write_text(top + 'ITERATIONS = Knob(3, 70, "so many", more=True)\nSEED = Knob(label="Seed")\n')
+    (told,) = site.pages()
+    assert (told.iterations, told.seeds, told.steps) == ((3, 70), site.SEEDS, 2)
+    jobs = [Job(EM(), steps=2 * rounds) for rounds in (2, 3, 70, 71)]
+    monkeypatch.setattr(site, "pages", lambda: [told._replace(url="some")])
+    assert [runs.page_of(job) is not None for job in jobs] == [False, True, True, False]
 
 
 # ---- whose it is ----
