@@ -250,12 +250,8 @@ def test_a_run_that_no_worker_could_begin_has_failed_and_says_why(error, cause, 
         alive.attempts[made.id] = alive._attempt(made.id)
         asyncio.run(alive._hear(made.id, cast(Any, Ended(error))))
     status = made.status
-    assert (status.state, status.cause, status.step, status.attempt) == (
-        "failed",
-        cause,
-        0,
-        0,
-    ) and status.remedy
+    assert (status.state, status.cause, status.step, status.attempt) == ("failed", cause, 0, 0)
+    assert status.remedy
     with pytest.raises(RunEnded, match="begin|begun|room|step 0"):
         made.wait(5, progress=False)
     bundle.load(Store(tmp_path / "else"), bundle.export(Store().open(made.id)))

@@ -65,6 +65,7 @@ class Controls:
                 draw=lambda key: st.selectbox(
                     _label(name, meta),
                     options,
+                    index=options.index(st.session_state[key]),
                     format_func=lambda option: kind.options[option].name(),
                     key=key,
                     help=meta.help,
@@ -82,7 +83,13 @@ class Controls:
                 return kind(self._widget(name, default, parse, _short, draw))
             if kind is str:
                 parse = lambda text: _one_of(text, meta.options)  # noqa: E731
-                draw = lambda key: st.selectbox(_label(name, meta), meta.options, key=key, help=meta.help)  # noqa: E731
+                draw = lambda key: st.selectbox(  # noqa: E731
+                    _label(name, meta),
+                    meta.options,
+                    index=meta.options.index(st.session_state[key]),
+                    key=key,
+                    help=meta.help,
+                )
                 return self._widget(name, default, parse, str, draw)
             return self._words(name, default, meta)
 
@@ -92,7 +99,9 @@ class Controls:
             list(default),
             parse=lambda text: [_one_of(word, meta.options) for word in words(text)],
             write=lambda value: json.dumps(value),
-            draw=lambda key: st.multiselect(_label(name, meta), meta.options, key=key, help=meta.help),
+            draw=lambda key: st.multiselect(
+                _label(name, meta), meta.options, default=st.session_state[key], key=key, help=meta.help
+            ),
         )
         return tuple(chosen) or default  # nothing chosen: the default rather than an empty table
 
@@ -104,7 +113,11 @@ class Controls:
         write: Callable[[Any], str],
         draw: Callable[[str], Any],
     ) -> Any:
-        """Draw a widget whose value comes from the session, the link or the default, in that order."""
+        """Draw a widget whose value comes from the session, the link or the default, in that order.
+
+        The widget is told its value as its default too: a browser that fetches a widget's code only after the
+        run that set the value would otherwise show the least of its range, and send that.
+        """
         key = f"lvmviz.{name}"
         if key in st.session_state and not _valid(st.session_state[key], parse, write):
             del st.session_state[key]  # kept from another choice with other words or another range
@@ -126,7 +139,13 @@ def switch(name: str, label: str, options: Mapping[str, str], default: str) -> s
     told = "  \n".join(f"{option}: {text}" for option, text in options.items() if text)
     chosen = str(
         st.segmented_control(
-            label, list(options), key=key, label_visibility="collapsed", required=True, help=told or None
+            label,
+            list(options),
+            default=st.session_state[key],
+            key=key,
+            label_visibility="collapsed",
+            required=True,
+            help=told or None,
         )
     )
     state.holds(name, key, "" if chosen == default else chosen)
@@ -166,21 +185,30 @@ def _label(name: str, meta: Knob) -> str:
 
 
 def _toggle(name: str, meta: Knob) -> Callable[[str], bool]:
-    return lambda key: st.toggle(_label(name, meta), key=key, help=meta.help)
+    return lambda key: st.toggle(_label(name, meta), st.session_state[key], key=key, help=meta.help)
 
 
 def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str], Any]:
     label = _label(name, meta)
     if meta.scale == "log":
         return lambda key: st.select_slider(
-            label, decades(meta, st.session_state[key]), format_func=decade, key=key, help=meta.help
+            label,
+            decades(meta, st.session_state[key]),
+            st.session_state[key],
+            format_func=decade,
+            key=key,
+            help=meta.help,
         )
     assert meta.low is not None and meta.high is not None, f"{name} needs a range to have a slider"
     low, high = kind(meta.low), kind(meta.high)
     if meta.scale == "box":
-        return lambda key: st.number_input(label, low, high, step=1, key=key, help=meta.help)
+        return lambda key: st.number_input(
+            label, low, high, kind(st.session_state[key]), step=1, key=key, help=meta.help
+        )
     step = 1 if kind is int else 10.0 ** (math.floor(math.log10(high - low)) - 2)
-    return lambda key: st.slider(label, low, high, step=step, key=key, help=meta.help)
+    return lambda key: st.slider(
+        label, low, high, kind(st.session_state[key]), step=step, key=key, help=meta.help
+    )
 
 
 def decades(meta: Knob, now: float) -> list[float]:

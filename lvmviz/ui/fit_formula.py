@@ -17,8 +17,8 @@ def own_formula(name: str) -> Mapping[str, Any]:
     """A text field for log p(x, z); what is wrong with it is said, and the last good one stays."""
     good = state.placed(f"{name}.expression")
     key = f"lvmviz.{name}.typed"
-    st.session_state.setdefault(key, good or Formula().expression)
-    st.text_input("log p(x, z) =", key=key, max_chars=500, on_change=_typed, args=(name, key))
+    now = st.session_state.setdefault(key, good or Formula().expression)
+    st.text_input("log p(x, z) =", now, key=key, max_chars=500, on_change=_typed, args=(name, key))
     state.holds(f"{name}.typed", key, "")  # undo forgets what was typed, and its fault
     state.holds(f"{name}.fault", f"{key}.fault", "")
     if fault := st.session_state.get(f"{key}.fault"):

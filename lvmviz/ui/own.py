@@ -66,7 +66,11 @@ def _columns(name: str, digest: str) -> tuple[str, ...]:
     if key not in st.session_state:
         st.session_state[key] = _known(state.linked(full) or "", table.columns)
     features = st.multiselect(
-        "Columns", table.columns, key=key, help="Which columns EM sees; all when none is named."
+        "Columns",
+        table.columns,
+        default=st.session_state[key],
+        key=key,
+        help="Which columns EM sees; all when none is named.",
     )
     whole = features in ([], list(table.columns))
     state.holds(full, key, "" if whole else json.dumps(features))

@@ -184,10 +184,12 @@ def other(listed: Sequence[Listed], run: Run) -> Run | None:
     names = {one.run.id: f"{title(one.run.job)} ({settings(one.run.job) or one.run.id})" for one in listed}
     names.pop(run.id, None)
     key = f"lvmviz.{OTHER}.{run.id}"
-    if key not in st.session_state:
+    ids = ["", *names]
+    if st.session_state.get(key) not in ids:
         asked = state.placed(OTHER)
         st.session_state[key] = asked if asked in names else ""
-    id = st.selectbox("Compare with", ["", *names], key=key, label_visibility="collapsed", width=220,
+    id = st.selectbox("Compare with", ids, ids.index(st.session_state[key]), key=key, width=220,
+                      label_visibility="collapsed",
                       format_func=lambda id: names.get(id, "Compare with …"))  # fmt: skip
     state.place(OTHER, id)
     return chosen(OTHER)

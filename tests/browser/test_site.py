@@ -86,3 +86,23 @@ def test_reader_who_wants_no_motion_gets_none(visitor) -> None:
         .filter((n) => { const s = getComputedStyle(n);
             return s.transitionProperty !== "none" || s.animationName !== "none"; }).length""")
     assert moving == 0
+
+
+def test_a_control_whose_code_comes_late_keeps_its_value(stranger):
+    """Streamlit fetches a slider by itself; whoever acts before it is there must not change its value."""
+    page, held = stranger.page, []
+    told = page.get_by_test_id("stSliderThumbValue")
+    stranger.visit("/vae_lab?beta=4")
+    expect(told.first).to_be_visible()
+    asked = told.all_inner_texts()
+    page.route(re.compile(r"/static/js/Slider"), lambda route: held.append(route))
+    page.goto(stranger.server + "/vae_lab?beta=4")
+    page.get_by_role("button", name="Projector").click()  # any act: the page runs again
+    page.wait_for_url(re.compile("projector"))
+    assert held and told.count() == 0
+    for route in held:
+        route.continue_()
+    expect(told).to_have_text(asked)
+    page.get_by_role("button", name="Projector").click()
+    page.wait_for_url(lambda url: "projector" not in url)
+    assert "beta=4" in page.url and "latent" not in page.url
