@@ -11,23 +11,24 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
 
 from lvmviz.amortized import Q
-from lvmviz.latent_model import LOG_2PI, MEMORY, TOLERANCE, LatentModel, chunks, elbo, log_prior
+from lvmviz.latent_model import LOG_2PI, MEMORY, TOLERANCE, LatentModel, chunks, log_prior
 
+T = TypeVar("T", bound=tuple[Tensor, ...])
 SIDE = 4  # nodes along a tile's side; even, so that tiles join as a checkerboard
 NODES = SIDE * SIDE
 FIRST = 1.6  # width of a tile of the first level: nodes 0.4 apart
 HALF = 6.4  # the first lattice reaches so far from 0, and farther where something lies there
 FARTHEST = 102.4
 LEVELS = 12
-DROP = 24.0  # nats below the top where nothing is left: e^-24 is 4e-11
+DROP = 18.0  # nats below the top where nothing is left: beyond lies e^-18 = 2e-8 of a Gaussian
 EDGE = 19.0  # the same for what lies beyond the first lattice: e^-19 is 6e-9
-REACH = 7.5  # standard deviations of q, beyond which there is nothing of it
+REACH = 6.5  # standard deviations of q, beyond which there is nothing of it: 8e-11
 DATA = 512  # data at once
 PAIRS = 500  # tiles of one level for each datum, at most, on average; some more where there are few
 
@@ -36,9 +37,9 @@ class Exact(NamedTuple):
     """The evidence and its terms for n data, nats."""
 
     log_evidence: Tensor  # (n,) log p(x)
-    elbo: Tensor  # (n,) by Gauss-Hermite nodes of q
-    kl: Tensor  # (n,) KL(q || p(z | x)), an integral of its own
-    error: Tensor  # (n,) how far two rules differ, summed over the three
+    elbo: Tensor  # (n,) the integral of q log(p(x, z) / q)
+    kl: Tensor  # (n,) KL(q || p(z | x)), the integral of q log(q / p) - q + p
+    error: Tensor  # (n,) how far two rules differ and the three fail to add up, summed
 
 
 class Posterior(NamedTuple):
@@ -70,8 +71,9 @@ class _Level(NamedTuple):
     """The integrals of n data by one level."""
 
     log_evidence: Tensor
+    elbo: Tensor
     kl: Tensor
-    error: Tensor  # of the evidence, or of it and the KL
+    error: Tensor  # of the evidence, or of all three
     top: Tensor  # (n,)
     bend: Tensor  # (n,) second difference where the top is
 
@@ -97,25 +99,17 @@ class LatentPlane:
         return torch.cat([part.log_evidence for part in parts]), torch.cat([part.error for part in parts])
 
     def decompose(self, x: Tensor, q: Q) -> Exact:
-        """log p(x) = ELBO + KL, each by a rule of its own."""
+        """log p(x) = ELBO + KL, each an integral of its own."""
         parts = [self._refined(x[at], q.rows(at), True)[0] for at in chunks(len(x), DATA)]
-        bounds = [elbo(self.model, x[at], q.rows(at), 0.1 * self.tolerance) for at in chunks(len(x), DATA)]
-        told = (
-            torch.cat([getattr(part, name) for part in parts]) for name in ("log_evidence", "kl", "error")
-        )
-        log_evidence, kl, error = told
-        value, apart = (torch.cat(side) for side in zip(*bounds, strict=True))
-        return Exact(log_evidence, value, kl, error + apart)
+        return Exact(*(torch.cat([part[k] for part in parts]) for k in range(4)))  # type: ignore[misc]
 
     def posterior(self, x: Tensor, q: Q, nodes: int = 96) -> Posterior:
         """p(z | x) of one datum (1, D) on nodes x nodes points round where it and q lie."""
         told, last = self._refined(x, q, True)
         there = last.tile[last.top > told.top - 20.0]  # e^-20 is not to be seen
         low, high = there.amin(0) * last.width, (there.amax(0) + 1) * last.width
-        axes = [
-            torch.linspace(float(a), float(b), nodes, dtype=torch.float64)
-            for a, b in zip(low, high, strict=True)
-        ]
+        ends = zip(low.tolist(), high.tolist(), strict=True)
+        axes = [torch.linspace(a, b, nodes, dtype=torch.float64) for a, b in ends]
         z = torch.stack(torch.meshgrid(*axes, indexing="xy"), -1)
         density = (self.model.log_joint(x, z.view(1, -1, 2)) - told.log_evidence).exp()
         return Posterior(axes[0], axes[1], density.view(nodes, nodes))
@@ -128,15 +122,15 @@ class LatentPlane:
         half = _half(q)
         pairs = _everywhere(count, half)
         pairs, sums = self._summed(pairs, x, q, FIRST, with_q, self._first(half))
-        while half < FARTHEST and self._reaches(x, pairs, sums, half):
+        while half < FARTHEST and len(far := self._reaching(x, pairs, sums, half)):
+            ring = self._summed(_ring(far, half), x, q, FIRST, with_q)
+            pairs, sums = _joined(pairs, ring[0]), _joined(sums, ring[1])
             half *= 2.0
-            pairs = _everywhere(count, half)
-            pairs, sums = self._summed(pairs, x, q, FIRST, with_q, self._first(half))
         width = FIRST
         told = best = _told(pairs, sums, width, count, with_q)
         for _ in range(LEVELS):
             open_ = ~(told.error <= self.tolerance)  # also where it is not a number
-            finer = _children(_active(pairs, sums, told, q, width, open_, REACH * with_q))
+            finer = _children(_active(pairs, sums, told, open_, _near(pairs, q, width) & with_q))
             if not len(finer.datum) or len(finer.datum) > PAIRS * (count + 20):
                 break
             width *= 0.5
@@ -146,17 +140,23 @@ class LatentPlane:
             told = told._replace(error=torch.where(open_, told.error, 0.0))
         return best, _Last(pairs.tile, sums.top, width)
 
-    def _reaches(self, x: Tensor, pairs: _Pairs, sums: _Sums, half: float) -> bool:
-        """Whether somebody's posterior reaches the edge of the first lattice."""
+    def _reaching(self, x: Tensor, pairs: _Pairs, sums: _Sums, half: float) -> Tensor:
+        """Whose posteriors reach the edge of the first lattice."""
         top = torch.full((len(x),), -torch.inf, dtype=torch.float64)
         top = top.scatter_reduce(0, pairs.datum, sums.top, "amax").unsqueeze(1)
         eta, a = self.model.natural(edge := _edge(half))
         joint = x @ eta.T - a + self.model.base(x).unsqueeze(1) + log_prior(edge)
-        return bool((joint > top - EDGE).any())
+        return (joint > top - EDGE).any(1).nonzero().squeeze(1)
 
     def _decoded(self, half: float) -> tuple[Tensor, Tensor]:
         """eta and a at every node of the first level."""
-        return self.model.natural(_nodes(_everywhere(1, half).tile, FIRST).flatten(0, 1))
+        return self._natural(_everywhere(1, half).tile, FIRST)
+
+    def _natural(self, tiles: Tensor, width: float) -> tuple[Tensor, Tensor]:
+        """eta and a at the nodes of tiles (T, 2); a holds the prior too: log p(x, z) = x . eta - a + base."""
+        z = _nodes(tiles, width).flatten(0, 1)
+        eta, a = self.model.natural(z)
+        return eta, a - log_prior(z)
 
     def _summed(
         self, pairs: _Pairs, x: Tensor, q: Q, width: float, with_q: bool,
@@ -165,21 +165,21 @@ class LatentPlane:
         """The sums over every pair's nodes, and the pairs in the order they come."""
         base = self.model.base(x)
         if table is not None:
-            likelihood = (x @ table[0].T - table[1]).view(-1, NODES)
-            return pairs, _sums(likelihood + base[pairs.datum, None], pairs, q, width, with_q)
+            joint = (x @ table[0].T - table[1] + base.unsqueeze(1)).view(-1, NODES)
+            return pairs, _sums(joint, pairs, q, width, with_q)
         _, which = torch.unique(pairs.tile[:, 0] * 2**32 + pairs.tile[:, 1], return_inverse=True)
         order = which.argsort(stable=True)
         pairs = _Pairs(pairs.datum[order], pairs.tile[order])
         counts = torch.bincount(which)
         tiles = pairs.tile[counts.cumsum(0) - 1]
-        likelihood = torch.cat(self._by_tile(x, tiles, width, pairs.datum.split(counts.tolist())))
-        return pairs, _sums(likelihood + base[pairs.datum, None], pairs, q, width, with_q)
+        joint = torch.cat(self._by_tile(x, tiles, width, pairs.datum.split(counts.tolist())))
+        return pairs, _sums(joint.add_(base[pairs.datum, None]), pairs, q, width, with_q)
 
     def _by_tile(self, x: Tensor, tiles: Tensor, width: float, data: Sequence[Tensor]) -> list[Tensor]:
         """x . eta - a (P, NODES): of every tile one matrix product with the data that look there."""
         found = []
         for at in chunks(len(tiles), max(MEMORY // (NODES * x.shape[1]), 1)):
-            eta, a = self.model.natural(_nodes(tiles[at], width).flatten(0, 1))
+            eta, a = self._natural(tiles[at], width)
             split = eta.view(-1, NODES, x.shape[1]).mT.unbind(0), a.view(-1, 1, NODES).unbind(0)
             found += [torch.addmm(b, x[d], e, beta=-1.0) for d, e, b in zip(data[at], *split, strict=True)]
         return found
@@ -201,6 +201,18 @@ def _everywhere(count: int, half: float) -> _Pairs:
     return _Pairs(torch.arange(count).repeat_interleave(len(tiles)), tiles.repeat(count, 1))
 
 
+def _ring(data: Tensor, half: float) -> _Pairs:
+    """The tiles of the first level beyond `half`, as far as twice that, with some of the data."""
+    tiles = _everywhere(1, 2.0 * half).tile
+    inner = round(half / FIRST)
+    tiles = tiles[((tiles < -inner) | (tiles >= inner)).any(1)]
+    return _Pairs(data.repeat_interleave(len(tiles)), tiles.repeat(len(data), 1))
+
+
+def _joined(some: T, more: T) -> T:
+    return type(some)(*(torch.cat(side) for side in zip(some, more, strict=True)))
+
+
 _STEPS = (torch.arange(SIDE, dtype=torch.float64, device="cpu") + 0.5) / SIDE
 _PLACES = torch.cartesian_prod(_STEPS, _STEPS)  # of a tile's nodes within it
 _FOUR = 2 * (torch.arange(NODES) // SIDE % 2) + torch.arange(NODES) % 2  # even or odd row and column
@@ -215,20 +227,38 @@ def _nodes(tiles: Tensor, width: float) -> Tensor:
     return (tiles.unsqueeze(1) + _PLACES) * width
 
 
-def _sums(likelihood: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Sums:
-    z = _nodes(pairs.tile, width)
-    joint = likelihood + log_prior(z)
+def _sums(joint: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Sums:
+    """The sums of log p(x, z) (P, NODES) and of q."""
     square = joint.view(-1, SIDE, SIDE)
-    bend = torch.stack([square.diff(n=2, dim=side).abs().amax((1, 2)) for side in (1, 2)]).amax(0)
+    bend = torch.maximum(*(square.diff(n=2, dim=side).abs().flatten(1).amax(1) for side in (1, 2)))
     top = joint.amax(1)
-    mass = (joint - top.unsqueeze(1)).exp() @ _COLOURS
-    if not with_q:
-        return _Sums(top, bend, mass, torch.zeros_like(mass), torch.zeros_like(mass))
-    inverse = torch.linalg.inv(q.scale_tril())[pairs.datum]
-    white = (z - q.means[pairs.datum, None]) @ inverse.mT
-    log_q = -0.5 * white.square().sum(-1) - (q.log_sds.sum(-1) + LOG_2PI)[pairs.datum, None]
-    weight = log_q.exp()
-    return _Sums(top, bend, mass, weight @ _COLOURS, (weight * (log_q - joint)) @ _COLOURS)
+    mass = (joint - top.unsqueeze(1)).exp_() @ _COLOURS
+    within, gap = torch.zeros_like(mass), torch.zeros_like(mass)
+    if with_q:
+        (near,) = _near(pairs, q, width).nonzero(as_tuple=True)
+        log_q = _log_q(_Pairs(*(part[near] for part in pairs)), q, width)
+        weight = log_q.exp()
+        within[near] = weight @ _COLOURS
+        gap[near] = (weight * (log_q - joint[near])) @ _COLOURS
+    return _Sums(top, bend, mass, within, gap)
+
+
+def _log_q(pairs: _Pairs, q: Q, width: float) -> Tensor:
+    """log q (P, NODES) of each pair's datum; a tile's rows are z_1, its columns z_2."""
+    at, lower = pairs.datum, q.scale_tril()[pairs.datum]
+    first, second = ((pairs.tile[:, k, None] + _STEPS) * width - q.means[at, k, None] for k in (0, 1))
+    across = first / lower[:, 0, 0, None]
+    up = (second / lower[:, 1, 1, None]).unsqueeze(1)
+    shift = (lower[:, 1, 0, None] / lower[:, 1, 1, None] * across).unsqueeze(2)
+    rest = 0.5 * across.square() + (q.log_sds.sum(-1) + LOG_2PI)[at, None]
+    return (up - shift).square_().mul_(-0.5).sub_(rest.unsqueeze(2)).flatten(1)
+
+
+def _near(pairs: _Pairs, q: Q, width: float) -> Tensor:
+    """Which pairs' tiles hold something of q (P,)."""
+    low, high = (q.means + sign * REACH * q.sds() for sign in (-1.0, 1.0))
+    tile = pairs.tile * width
+    return ((tile <= high[pairs.datum]) & (tile + width >= low[pairs.datum])).all(1)
 
 
 def _told(pairs: _Pairs, sums: _Sums, width: float, count: int, with_q: bool) -> _Level:
@@ -242,11 +272,13 @@ def _told(pairs: _Pairs, sums: _Sums, width: float, count: int, with_q: bool) ->
     log_evidence = top + mass.mean(1).log()
     error = _apart(mass / mass.mean(1, keepdim=True))
     if not with_q:
-        return _Level(log_evidence, torch.zeros_like(top), error, top, bend)
+        return _Level(log_evidence, torch.zeros_like(top), torch.zeros_like(top), error, top, bend)
     within, gap = (_by_datum(part, datum, count) * area for part in (sums.within, sums.gap))
     # the integral of q log(q / p) - q + p, which is nowhere negative; p(z | x) integrates to one
     kl = gap + within * log_evidence.unsqueeze(1) - within + 1.0
-    return _Level(log_evidence, kl.mean(1), error + _apart(kl), top, bend)
+    bound, between = -gap.mean(1), kl.mean(1)
+    error += torch.maximum(_apart(kl), _apart(gap)) + (bound + between - log_evidence).abs()
+    return _Level(log_evidence, bound, between, error, top, bend)
 
 
 def _apart(four: Tensor) -> Tensor:
@@ -272,16 +304,12 @@ def _edge(half: float) -> Tensor:
     )
 
 
-def _active(
-    pairs: _Pairs, sums: _Sums, told: _Level, q: Q, width: float, open_: Tensor, reach: float
-) -> _Pairs:
+def _active(pairs: _Pairs, sums: _Sums, told: _Level, open_: Tensor, near: Tensor) -> _Pairs:
     """The pairs with something of the posterior or of q, for data that are still open.
 
     A peak between nodes rises above them by at most the second difference there, so that much is allowed for.
     """
-    here = sums.top > (told.top - DROP - told.bend)[pairs.datum]
-    low, high = ((q.means + sign * reach * q.sds())[pairs.datum] for sign in (-1.0, 1.0))
-    here |= ((pairs.tile * width <= high) & ((pairs.tile + 1) * width >= low)).all(1)
+    here = (sums.top > (told.top - DROP - told.bend)[pairs.datum]) | near
     here &= open_[pairs.datum]
     return _Pairs(pairs.datum[here], pairs.tile[here])
 

@@ -23,7 +23,7 @@ from lvmviz.latent_model import LOG_2PI, TOLERANCE, LatentModel, estimate
 from lvmviz.summaries.vae.moment import Moment, exact_possible, half, q
 
 MOST = 500  # examples that evidence is a mean over
-PART = 30  # examples at once
+PART = 180  # examples at once: what is decoded for one serves the others
 AGREE = 1.2 * TOLERANCE  # of errors that are sums: the lattice's, and a tenth of it of the bound
 DRAWS, SEED = 100, 0  # of an importance-weighted estimate
 
