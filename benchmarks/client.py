@@ -15,7 +15,7 @@ from streamlit.proto.WidgetStates_pb2 import WidgetState
 from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from websockets.asyncio.client import ClientConnection, connect
 
-APART_S, SHARE = 1.0, 2.0  # as in ticker.js
+SHARE = 3.0  # as in ticker.js
 PATIENCE_S = 120.0  # for an answer; a loaded server may take long, and then that is the result
 
 
@@ -180,7 +180,8 @@ class Visitor:
             self._news[data["channel"]] = data["told"]
         else:
             now = time.perf_counter()
-            self._tickers[id] = Ticker(fragment, data, due=now + max(APART_S, SHARE * (now - self._began)))
+            apart = max(data["apart_ms"] / 1000, SHARE * (now - self._began))
+            self._tickers[id] = Ticker(fragment, data, due=self._began + apart)
         for other, ticker in self._tickers.items():
             news = self._news.get(data["channel"])
             if "shown" in ticker.data and ticker.data["channel"] == data["channel"] and news:

@@ -16,7 +16,7 @@ from lvmviz.runs.execute import execute
 from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.store import Store, run_id
 from lvmviz.tables import read_table
-from lvmviz.ui import background, watchers
+from lvmviz.ui import background, ticker, watchers
 from lvmviz.ui.state import LAST
 from tests.test_live import live_module, same, sound
 
@@ -35,6 +35,7 @@ def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(background, "TOGETHER_S", -60.0)
     background._snapshots.clear()
     background._glance.clear()
+    ticker._looked.clear()
     return tmp_path
 
 
@@ -154,8 +155,21 @@ def test_polling_slows_down_while_nothing_happens():
     waits = polls(app)
     for _ in range(8):
         waits += polls(sound(app.run()))
-    assert waits[0] == 500 and waits == sorted(waits) and waits[-1] == 2000
-    assert waits[1] > 500
+    assert waits[0] == 250 and waits == sorted(waits) and waits[-1] == 2000
+    assert waits[1] > 250
+
+
+def test_the_more_look_the_less_often_each_does(monkeypatch):
+    """Together they ask a bounded number of times; who looks no more counts no more."""
+    monkeypatch.setattr(ticker, "LOOKS", 4)
+    monkeypatch.setattr(ticker, "DRAWS", 2)
+    monkeypatch.setattr(ticker, "RECENT_S", 1e9)
+    apps = [opened() for _ in range(6)]
+    told = [{name: value for data in asks(app) for name, value in data.items()} for app in apps]
+    assert [data["after_ms"] for data in told] == [250, 500, 750, 1000, 1250, 1500]
+    assert [data["apart_ms"] for data in told] == [500, 1000, 1500, 2000, 2500, 3000]
+    monkeypatch.setattr(ticker, "RECENT_S", 0.0)
+    assert polls(sound(apps[0].run()))[0] < 500
 
 
 def test_an_interrupted_run_says_why_keeps_its_pictures_and_goes_on():

@@ -22,7 +22,7 @@ from lvmviz.ui import frame, state, ticker, watchers
 from lvmviz.ui.owner import owner
 
 CACHE = 64_000_000  # bytes of a run's states that are kept in memory, so that each is read once
-TOGETHER_S, LONGER_S = 0.4, 0.006  # so long all who watch a run see the same; and so much more a snapshot
+TOGETHER_S, LONGER_S = 0.2, 0.006  # so long all who watch a run see the same; where several do, longer
 _KNOWN, _SHOWN, _FAULT = "lvmviz.background.known", "lvmviz.background.shown", "lvmviz.background.fault"
 _CONFIRM, _HERE, _MINE = "lvmviz.background.confirm", "lvmviz.background.here", "lvmviz.background.mine"
 _GROWS, _TOLD = "lvmviz.background.grows", "lvmviz.background.told"
@@ -110,7 +110,8 @@ def _steps(run: Run, active: bool) -> list[int]:
         return steps_kept(run.path)
     place, now = _glance(str(run.path)), time.monotonic()
     at, steps = place.get("seen", (-math.inf, []))
-    if now - at > TOGETHER_S + LONGER_S * len(steps) or not steps:  # the first is not waited for
+    longer = LONGER_S * len(steps) * (ticker.crowd() > 1)  # the more snapshots, the dearer a drawing
+    if now - at > TOGETHER_S + longer or not steps:  # the first is not waited for
         steps = steps_kept(run.path)
         place["seen"] = now, steps
     return steps

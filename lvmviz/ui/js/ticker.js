@@ -4,8 +4,7 @@
 import { channel } from "./bus.js";
 
 const LOST_MS = 5000; // an answer that has not come by then will not come: ask again
-const APART_MS = 1000; // at least, between two draws of the page
-const SHARE = 2; // and so many times as long as a draw took: a click waits while one goes on
+const SHARE = 3; // a draw comes so many times as long after the last as that took: a click waits for it
 
 class Ticker {
   update({ data, setTriggerValue }) {
@@ -18,7 +17,8 @@ class Ticker {
       news.go(data.told);
     } else {
       const now = performance.now();
-      this.due = now + Math.max(APART_MS, SHARE * (now - (this.asked ?? now)));
+      const asked = this.asked ?? now;
+      this.due = asked + Math.max(data.apart_ms, SHARE * (now - asked));
       this.asked = undefined;
       this.leave = news.follow(() => this.hear(news, data.shown));
       this.hear(news, data.shown);
