@@ -8,8 +8,10 @@ from typing import NamedTuple
 import streamlit as st
 
 from lvmviz.ui import state
+from lvmviz.ui.component import component
 
 SCENE = "scene"  # its name in the link
+_KEY = "scenes"
 
 
 class Scene(NamedTuple):
@@ -43,16 +45,14 @@ def opened(cards: Sequence[Scene]) -> None:
 
 def scenes(cards: Sequence[Scene]) -> None:
     """Draw the cards; the question of the opened one stands above the stage."""
-    current = state.placed(SCENE)
-    with st.container(horizontal=True, gap="small", key="scenes"):
-        for card in cards:
-            with st.container(border=True, key=f"card_{card.name}", gap="xsmall"):
-                st.markdown(f"**{card.title}**")
-                st.markdown(f":gray[{card.question}]")
-                label = "Asked above ↑" if card.name == current else "Predict, then reveal →"
-                st.button(label, key=f"open_{card.name}", type="tertiary", on_click=_open, args=(card,))
+    by_name = {card.name: card for card in cards}
+    told = [{"name": card.name, "title": card.title, "question": card.question} for card in cards]
+    data = {"cards": told, "open": state.placed(SCENE)}
+    component("cards")(key=_KEY, data=data, on_open_change=lambda: _open(by_name))
 
 
-def _open(card: Scene) -> None:
-    state.open_link({**card.link, SCENE: card.name})
-    st.session_state.pop(f"lvmviz.guess.{card.name}", None)
+def _open(cards: Mapping[str, Scene]) -> None:
+    card = cards.get(str(st.session_state[_KEY]["open"]))
+    if card is not None:
+        state.open_link({**card.link, SCENE: card.name})
+        st.session_state.pop(f"lvmviz.guess.{card.name}", None)

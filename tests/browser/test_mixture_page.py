@@ -302,9 +302,9 @@ SCENES = ["after-m", "three-in-a-row", "collapse", "crossed", "moons", "one-colu
 
 def test_every_scene_opens_asks_and_answers(visit) -> None:
     page = visit()
-    expect(page.locator("[class*=st-key-card_]")).to_have_count(len(SCENES))
+    expect(page.locator("[data-card]")).to_have_count(len(SCENES))
     for name in SCENES:
-        card = page.locator(f".st-key-card_{name}")
+        card = page.locator(f"[data-card={name}]")
         card.get_by_role("button", name="Predict").click()
         expect(page).to_have_url(re.compile(f"scene={name}"))
         opened = page.locator(".st-key-opened")
@@ -321,7 +321,7 @@ def test_every_scene_opens_asks_and_answers(visit) -> None:
 
 def test_collapse_is_told_not_thrown(visit) -> None:
     page = visit()
-    page.locator(".st-key-card_collapse").get_by_role("button", name="Predict").click()
+    page.locator("[data-card=collapse]").get_by_role("button", name="Predict").click()
     alt(page, "Blobs.*5 Gaussian")
     quiet(page)
     page.get_by_label("Position in the trace").focus()
