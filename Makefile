@@ -40,6 +40,7 @@ format: $(DEV)
 bench: $(DEV) browser
 	$(PY) -m benchmarks.ui
 	$(PY) -m benchmarks.runs
+	$(PY) -m benchmarks.vae
 	$(PY) -m benchmarks.load
 
 clean:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -215,10 +216,10 @@ class TrainVAE(Algorithm):
             leaves = VAEWeights(*climb.leaves(1 + both))
             loss, terms = self.loss(leaves, some, draws, self.beta_at(start + k))
             climb.step(loss, 1 + both)
-            seen.append(torch.stack([terms.reconstruction.detach().sum(), terms.kl.detach().sum()]))
+            seen.append(terms)
         weights, first, second = (VAEWeights(*p) for p in (climb.weights, climb.first, climb.second))
         new = VAEState(weights, first, second, climb.updates(), state.batches + len(x), *state[5:])
-        cause = _cause(torch.stack(seen), new.weights)
+        cause = _cause(seen, new.weights)
         return state._replace(lost=_count(cause)) if cause else new
 
     def _told(self, state: VAEState, before: VAEState | None = None) -> tuple[VAEState, VAEInfo]:
@@ -278,11 +279,11 @@ class TrainVAE(Algorithm):
         return halves(self.data, self.likelihood, self.held_out, str(torch.get_default_device()))
 
 
-def _cause(seen: Tensor, weights: VAEWeights) -> int:
+def _cause(seen: Sequence[Terms], weights: VAEWeights) -> int:
     """0 where all is finite, else 1 + the place in CAUSES of what was not finite first."""
-    bad = ~seen.isfinite()
-    if bool(bad.any()):
-        return 1 + int(bad[int(bad.any(1).nonzero()[0, 0])].nonzero()[0, 0])
+    every = (torch.cat([part.detach().flatten() for part in side]) for side in zip(*seen, strict=True))
+    if not all(bool(part.isfinite().all()) for part in every):
+        return next(1 + k for terms in seen for k, part in enumerate(terms) if not part.isfinite().all())
     return 0 if all(bool(part.isfinite().all()) for part in weights) else 3
 
 
