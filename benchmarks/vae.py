@@ -1,7 +1,7 @@
 """What an epoch of a VAE costs, against the loops that people write: `python -m benchmarks.vae [--save]`.
 
 The same networks, minibatches, Adam and threads on both sides, interleaved; the best epoch of several. Ours
-is a whole step: it also measures the ELBO of 512 training and of 512 test examples. The peers only train:
+is a whole step: it also measures the ELBO of 256 training and of 256 test examples. The peers only train:
 `classic` is the loop of PyTorch's own example: a DataLoader whose worker makes a picture into a tensor, one
 by one; `tensors` takes them out of a TensorDataset in the same process. Prints one JSON
 object: seconds, and how many times ours is faster.
