@@ -244,7 +244,7 @@ def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float
     """The lines that give the KL on screen."""
     told = f"  # {number(kl, 3)} nats"
     if trace is not None:
-        return ui.script(trace.job, f"trace[{index}].info.kl{told}")
+        return ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.kl{told}")
     return ui.calls(
         ["decompose"], {"target": target, "family": q.family},
         f"decompose(target, family, {[round(x, 10) for x in q.phi.tolist()]}).kl{told}",

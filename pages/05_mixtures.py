@@ -174,12 +174,12 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         )
         ui.components(trace, PLAYER)
     ui.derivation(lines(infos[index]), decimals=2)
-    link = ui.link()
+    link, elbo = ui.link(), number(infos[index].elbo, 4)
     ui.dock(
         "mixtures",
         "EM on a mixture of Gaussians",
         SCENES,
-        source=ui.script(trace.job, f"trace[{index}].info.elbo  # {number(infos[index].elbo, 4)} nats"),
+        source=ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.elbo  # {elbo} nats"),
         rows=trace.rows,
         figure=lambda: em_films.picture(trace, axes, ui.dark()).at(index),
         model=lambda: summaries.parameters(trace[index]),

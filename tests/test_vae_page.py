@@ -19,7 +19,7 @@ from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import vae as summaries
 from lvmviz.ui import vae_desk, vae_evidence, vae_films, vae_images
-from lvmviz.ui.code import script
+from lvmviz.ui.code import script, snapshot
 
 ROOT = Path(__file__).parents[1]
 PAGE = str(ROOT / "pages/07_vae_lab.py")
@@ -155,6 +155,17 @@ def test_the_code_on_the_page_makes_the_number_on_the_page(trace):
     runner = compile_lines(source)
     runner(space)
     assert space["elbo"] == trace[3].info.test_elbo
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_the_code_names_the_snapshot_on_screen_also_of_a_thinned_run(every):
+    job = Job(TrainVAE(data=DigitImages(count=60)), steps=8, every=every)
+    whole = run(job)
+    thinned = Trace(job, [*whole[::2], *([] if len(whole) % 2 else [whole[-1]])])
+    for index, one in enumerate(thinned):
+        space: dict = {"trace": whole}
+        exec(f"found = {snapshot(thinned, index)}", space)
+        assert space["found"].step == one.step and space["found"].info == one.info
 
 
 def compile_lines(source: str):

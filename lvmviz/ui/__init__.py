@@ -1,7 +1,7 @@
 """What the pages are made of: the only part of the package that imports Streamlit."""
 
 from lvmviz.ui.background import growing
-from lvmviz.ui.code import calls, script
+from lvmviz.ui.code import calls, script, snapshot
 from lvmviz.ui.components import components
 from lvmviz.ui.controls import Controls, link_of, remedy, switch
 from lvmviz.ui.derivation import Line, Term, derivation
@@ -40,5 +40,6 @@ __all__ = [
     "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty",
     "failed", "growing", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
     "nothing", "open_picked", "opened", "owner", "page", "place", "plain", "player", "plot", "projector",
-    "remark", "remedy", "ring", "scale", "scenes", "script", "stage", "switch", "table", "thermometer", "way",
+    "remark", "remedy", "ring", "scale", "scenes", "script", "snapshot", "stage", "switch", "table",
+    "thermometer", "way",
 ]  # fmt: skip

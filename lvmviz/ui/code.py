@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from lvmviz.core import Choice, knobs
-from lvmviz.runs.job import Job
+from lvmviz.runs.job import Job, Trace
 
 SETUP = "# in the folder of lvmviz: pip install -e ."
 
@@ -46,6 +46,11 @@ def script(job: Job, last: str) -> str:
         f"trace = run(Job({name}, steps={job.steps}, seed={job.seed}{more}))\n"
         f"{last}"
     )
+
+
+def snapshot(trace: Trace, index: int) -> str:
+    """A snapshot of what is on screen as `script`'s lines name it: only a stored run leaves some out."""
+    return f"trace[{-(-trace.steps[index] // trace.job.every)}]"
 
 
 def calls(functions: Sequence[str], values: Mapping[str, Choice], last: str) -> str:
