@@ -24,9 +24,10 @@ test: $(DEV) browser
 	$(PY) -m pytest -m browser || $(PY) -m pytest -m browser --last-failed --last-failed-no-failures none -rA || status=$$?; \
 	exit $$status
 
-# Twenty kills of each kind, memory and disk at their ends: minutes.
+# Twenty kills of each kind, memory and disk at their ends, and a quarter of an hour of two crowds.
 soak: $(DEV)
 	OMP_NUM_THREADS=1 LVMVIZ_TEST_KILLS=20 $(PY) -m pytest -m faults -rA
+	$(PY) -m benchmarks.load --seconds 450
 
 lint: $(DEV)
 	$(PY) -m ruff check
