@@ -23,6 +23,7 @@ from lvmviz.regularizers import Added, Floor, Regularizer
 from lvmviz.runs.execute import run
 from lvmviz.runs.handle import submit
 from lvmviz.runs.job import Job, Snapshot, Trace
+from lvmviz.sigmoid import SigmoidModel
 from lvmviz.sklearn_api import VAE
 from lvmviz.starts import ByHand, KMeansPlusPlus, RandomPoints, Start
 from lvmviz.targets import (
@@ -48,8 +49,8 @@ __all__ = [
     "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP", "MixtureOf2", "Moons",
     "NaturalGradient", "Network", "Objective", "Observations", "OpenML", "Optimizer", "Pinwheel",
     "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL", "Rings", "Rows",
-    "ScoreFunction", "SigmoidDecoder", "SinhArcsinh", "Skewed", "Snapshot", "Spike", "Start", "Stored",
-    "StoredImages", "Student", "StudentQ", "SwissRoll", "Target", "ThreeInARow", "Trace", "TrainVAE",
-    "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose", "knob", "log_evidence", "run",
-    "submit",
+    "ScoreFunction", "SigmoidDecoder", "SigmoidModel", "SinhArcsinh", "Skewed", "Snapshot", "Spike", "Start",
+    "Stored", "StoredImages", "Student", "StudentQ", "SwissRoll", "Target", "ThreeInARow", "Trace",
+    "TrainVAE", "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose", "knob", "log_evidence",
+    "run", "submit",
 ]  # fmt: skip

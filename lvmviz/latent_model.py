@@ -65,7 +65,7 @@ def elbo(model: LatentModel, x: Tensor, q: Q, tolerance: float = TOLERANCE) -> t
 
 def _expected(model: LatentModel, x: Tensor, q: Q, side: int) -> Tensor:
     """E_q[log p(x, z)] by side^d Gauss-Hermite nodes."""
-    points, weights = _hermite(side, q.means.shape[1])
+    points, weights = hermite(side, q.means.shape[1])
     parts = []
     for at in chunks(len(x), max(MEMORY // (len(points) * x.shape[1]), 1)):
         some = q.rows(at)
@@ -75,7 +75,7 @@ def _expected(model: LatentModel, x: Tensor, q: Q, side: int) -> Tensor:
 
 
 @functools.cache
-def _hermite(side: int, dim: int) -> tuple[Tensor, Tensor]:
+def hermite(side: int, dim: int) -> tuple[Tensor, Tensor]:
     """Nodes (side^d, d) and weights that average over N(0, I)."""
     nodes, weights = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(side))
     grid = torch.cartesian_prod(*[nodes] * dim).view(-1, dim)
@@ -115,14 +115,16 @@ def estimate(model: LatentModel, x: Tensor, q: Q, draws: int, key: Key) -> Estim
 # ---- the explicit sigmoid decoder of note 001 ----
 
 
-def sigmoid_decoder(a: Tensor, b: Tensor, c: Tensor, d: Tensor) -> LatentModel:
-    """p(x | z) = N(s(A z + c), diag exp s(B z + d)), s the logistic sigmoid; A, B (D, latent), c, d (D,).
+def sigmoid_decoder(a: Tensor, b: Tensor, c: Tensor, d: Tensor, noise: float = 1.0) -> LatentModel:
+    """p(x | z) = N(s(A z + c), diag noise^2 exp s(B z + d)), s the logistic sigmoid (note 001: noise 1).
 
-    Its x are those of `with_squares`: as the variance depends on z, log p(x | z) is linear in x and x^2.
+    A, B (D, latent), c, d (D,). Its x are those of `with_squares`: as the variance depends on z, log p(x | z)
+    is linear in x and x^2.
     """
 
     def natural(z: Tensor) -> tuple[Tensor, Tensor]:
-        mean, log_variance = torch.sigmoid(z @ a.T + c), torch.sigmoid(z @ b.T + d)
+        mean = torch.sigmoid(z @ a.T + c)
+        log_variance = torch.sigmoid(z @ b.T + d) + 2.0 * math.log(noise)
         precision = torch.exp(-log_variance)
         eta = torch.cat([mean * precision, -0.5 * precision], -1)
         return eta, 0.5 * (mean.square() * precision + log_variance + LOG_2PI).sum(-1)

@@ -8,7 +8,8 @@ from lvmviz.figures.theme import number
 from lvmviz.image_sets import StoredImages
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import vae as summaries
-from lvmviz.ui import own, vae_desk, vae_evidence, vae_films
+from lvmviz.ui import own, sigmoid, training_loop, vae_desk, vae_evidence, vae_films
+from lvmviz.ui.vae_scenes import SCENES
 
 TITLE = "VAE lab"
 GROUP = "VAE"
@@ -21,18 +22,26 @@ SEED = Knob(
 PLANE, BOUND, TERMS, STRIP = 446, 214, 168, 118  # heights, px
 WIDE = 440  # of the plane, px
 NAMES = {"likelihood": "reconstruction", "kl_prior": "KL to prior"}
+MODELS = {"VAE": "learned from data", "Sigmoid decoder": "explicit, with one datum (note 001)"}
 
 
 def draw() -> None:
     """Controls, job, pictures, numbers."""
+    ui.opened(SCENES)
     stage = ui.stage()
     with stage.controls:
+        model = ui.switch("model", "Model", MODELS, "VAE")
         view, more = ui.columns()
     controls = ui.Controls(view, more, {Stored: own.own_table, StoredImages: vae_desk.own_images})
+    if model != "VAE":
+        sigmoid.draw(stage, controls, SCENES)
+        return
     with stage.picture:
         trace = _trace(controls)
     if trace is not None:
         _show(stage, controls, trace)
+    else:
+        ui.scenes(SCENES)
 
 
 def _trace(controls: ui.Controls) -> Trace | None:
@@ -77,12 +86,13 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         vae_desk.ledger(infos, PLAYER)
     with place:
         _pictures(trace, index, axes, depends, vae_evidence.known(trace, "test"))
+    training_loop.draw(trace, index, growing)
     link, elbo = ui.link(), number(infos[index].test_elbo, 4)
     ui.dock(
         "vae",
         "A variational autoencoder",
-        (),
-        source=ui.script(trace.job, f"trace[{index}].info.test_elbo  # {elbo} nats"),
+        SCENES,
+        source=ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.test_elbo  # {elbo} nats"),
         rows=lambda: vae_desk.rows(trace),
         figure=lambda: vae_films.still(trace, index, axes, ui.dark()),
         model=lambda: summaries.settings(summaries.moment(trace, index), infos[index]),

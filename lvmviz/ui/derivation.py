@@ -30,6 +30,7 @@ class Line(NamedTuple):
     relation: str
     right: Sequence[tuple[str, Term]]  # ("+", term), ("-", term); the first sign is not shown when it is "+"
     gap: Term | None = None
+    error: float = 0.0  # nats, how far the rules that the values come from may differ
 
 
 def derivation(lines: Sequence[Line], *, decimals: int) -> None:
@@ -83,7 +84,7 @@ def agrees(line: Line) -> bool | None:
     total = math.fsum(
         -term.value if sign == "-" else term.value for sign, term in line.right if term.value is not None
     )
-    return math.isclose(known[0], total, rel_tol=AGREE, abs_tol=AGREE)
+    return math.isclose(known[0], total, rel_tol=AGREE, abs_tol=max(AGREE, line.error))
 
 
 def _relation(line: Line, colours: Tokens) -> str:
