@@ -266,8 +266,7 @@ def test_boxes_tell_the_numbers_of_their_turn(latent):
     assert eight[0]["image"].startswith("data:image/png") and eight[3]["image"] != eight[0]["image"]
 
 
-def test_while_a_run_grows_large_examples_wait_for_its_end(monkeypatch):
-    monkeypatch.setattr(training_loop, "QUICK", 10)
+def test_while_a_run_grows_the_lesson_waits_for_its_end():
     made = AppTest.from_function(_growing, default_timeout=60).run()
     assert not made.exception and "when the run rests" in made.markdown[0].value and not made.latex
 

@@ -25,7 +25,6 @@ from lvmviz.ui.controls import Controls
 from lvmviz.ui.derivation import derivation
 from lvmviz.ui.derivation_vae import lines
 
-QUICK = 100  # features or pixels: of so many a snapshot's lesson takes some 50 ms
 MOST = 3  # numbers of a vector that are told; of more, the first two
 REMARK = "Adam begins anew at each snapshot."
 Box = dict[str, Any]
@@ -34,10 +33,9 @@ Box = dict[str, Any]
 def draw(trace: Trace, index: int, growing: bool) -> None:
     """One training step and the derivation, of one example that can be chosen.
 
-    Of large examples they wait for the end of a run that grows, as each snapshot costs a while.
+    They wait for the end of a run that grows: each snapshot costs a while, and the picture is to be live.
     """
-    width = summaries.examples(summaries.vae(trace)).x.shape[1]
-    if growing and width > QUICK:
+    if growing:
         frame.head("loop", "One training step", "and the derivation with its numbers: when the run rests")
         return
     row = _loop(trace, index)

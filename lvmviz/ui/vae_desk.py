@@ -9,7 +9,7 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lvmviz.algorithms.vae import TrainVAE, VAEInfo
+from lvmviz.algorithms.vae import WATCHED, TrainVAE, VAEInfo
 from lvmviz.core import Knob
 from lvmviz.datasets import Stored
 from lvmviz.figures.theme import number
@@ -257,7 +257,7 @@ def _told(trace: Trace, index: int, at: int, made: Evidence) -> str:
 
 def ledger(infos: Sequence[VAEInfo], channel: str) -> None:
     """A row a step."""
-    frame.head("ledger", "Ledger", "test set, nats")
+    frame.head("ledger", "Ledger", f"{WATCHED} test examples, one draw each, nats")
     rows = [
         [f"{info.epoch:g}", number(info.test_elbo, 2), number(info.test_kl, 2), _change(infos, i)]
         for i, info in enumerate(infos)

@@ -14,6 +14,8 @@ from lvmviz.ui import background, ticker
 
 BUDGET_S = 0.1  # of computing at once: the page answers between
 CURVE = 12  # snapshots that the curve of log p(x) is drawn through
+SELDOM_S = 2.0  # between two goes while a run grows: the picture is to be live, and the run to have the cores
+_WENT = "lvmviz.evidence.went"
 
 
 class Task(NamedTuple):
@@ -48,7 +50,9 @@ def work(trace: Trace, index: int, half: str) -> None:
     """
     tasks = _tasks(trace, index, half)
     if background.growing(trace):  # the run itself has the page drawn again
-        _advance(trace, tasks)
+        if time.monotonic() - st.session_state.get(_WENT, 0.0) > SELDOM_S:
+            _advance(trace, tasks)
+            st.session_state[_WENT] = time.monotonic()
         return
     shown = _told(trace, tasks)
     ticker.fresh("evidence", shown)
