@@ -55,6 +55,7 @@ from lvmviz.summaries.fit import Place
 from lvmviz.ui import fit, fit_films, fit_numbers
 from lvmviz.ui.derivation import agrees, latex
 from lvmviz.ui.derivation_vi import lines
+from tests.widgets import control
 
 PAGE = Path(__file__).parents[1] / "pages" / "02_fit_q_1d.py"
 STUDENTS = [StudentQ(df=df) for df in (1.0, 1.5, 2.0, 2.5, 30.0)]
@@ -305,7 +306,7 @@ def drag(app: AppTest, *places: tuple[float, float], settled: bool, request: int
 
 
 def slider(app: AppTest, name: str) -> float:
-    return app.session_state[f"lvmviz.{name}"]
+    return control(app, name).value
 
 
 def test_sliders_follow_the_hand_and_the_link_follows_when_it_rests():

@@ -118,7 +118,7 @@ class Controls:
         The widget is told its value as its default too: a browser that fetches a widget's code only after the
         run that set the value would otherwise show the least of its range, and send that.
         """
-        key = f"lvmviz.{name}"
+        key = state.key(name)
         if key in st.session_state and not _valid(st.session_state[key], parse, write):
             del st.session_state[key]  # kept from another choice with other words or another range
         if key not in st.session_state:
@@ -133,7 +133,7 @@ class Controls:
 
 def switch(name: str, label: str, options: Mapping[str, str], default: str) -> str:
     """A row of segments, one of them on, in the URL under `name`; the options' texts explain them."""
-    key = f"lvmviz.{name}"
+    key = state.key(name)
     if key not in st.session_state:
         st.session_state[key] = _from_link(name, default, lambda text: _one_of(text, options))
     told = "  \n".join(f"{option}: {text}" for option, text in options.items() if text)
@@ -154,11 +154,7 @@ def switch(name: str, label: str, options: Mapping[str, str], default: str) -> s
 
 def remedy(label: str, name: str, value: Any) -> None:
     """A button below an error that sets a control to what mends it."""
-    st.button(label, key=f"remedy_{name}", on_click=_set, args=(f"lvmviz.{name}", value))
-
-
-def _set(key: str, value: Any) -> None:
-    st.session_state[key] = value
+    st.button(label, key=f"remedy_{name}", on_click=state.put, args=(name, value))
 
 
 def _from_link(name: str, default: Any, parse: Callable[[str], Any]) -> Any:

@@ -75,7 +75,7 @@ def _put_on(target: Target) -> None:
     st.session_state[_POSTERIOR] = now
     if was is not None and was[0] == now[0] and was[1] != target:
         for name in ("mean", "sd", "mean2", "sd2", "second", "second.mean", "second.sd"):
-            st.session_state.pop(f"lvmviz.{name}", None)
+            state.renew(name)
         leave()
 
 
@@ -218,9 +218,11 @@ def jump(q: Q) -> Callable[[], None]:
 
 def _put(i: int, mean: float, sd: float) -> None:
     ends: Range = st.session_state[_RANGE]
-    st.session_state[f"lvmviz.{_key('mean', i)}"], st.session_state[f"lvmviz.{_key('sd', i)}"] = ends.held(
-        mean, sd
-    )
+    for name, value in zip(("mean", "sd"), ends.held(mean, sd), strict=True):
+        if i:  # under More
+            state.put(_key(name, i), value)
+        else:
+            st.session_state[state.key(name)] = value
     leave()
 
 

@@ -16,7 +16,7 @@ from lvmviz.ui.fit import leave
 def own_formula(name: str) -> Mapping[str, Any]:
     """A text field for log p(x, z); what is wrong with it is said, and the last good one stays."""
     good = state.placed(f"{name}.expression")
-    key = f"lvmviz.{name}.typed"
+    key = state.key(f"{name}.typed")
     now = st.session_state.setdefault(key, good or Formula().expression)
     st.text_input("log p(x, z) =", now, key=key, max_chars=500, on_change=_typed, args=(name, key))
     state.holds(f"{name}.typed", key, "")  # undo forgets what was typed, and its fault

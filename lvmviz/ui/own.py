@@ -62,7 +62,7 @@ def _columns(name: str, digest: str) -> tuple[str, ...]:
     except (MissingData, StoreError, ValueError):
         return ()  # said in the picture's place, where the data are asked for
     full = f"{name}.features"
-    key = f"lvmviz.{full}.{digest[:12]}"
+    key = f"{state.key(full)}.{digest[:12]}"
     if key not in st.session_state:
         st.session_state[key] = _known(state.linked(full) or "", table.columns)
     features = st.multiselect(

@@ -98,7 +98,7 @@ def filters(controls: Controls) -> Filter:
     shown = controls.value("doing", str, "all", Knob(label="State", options=STATES))
     methods = ("all", *Algorithm.options)
     method = controls.value("method", str, "all", Knob(label="Method", options=methods))
-    key = f"lvmviz.{SEARCH}"
+    key = state.key(SEARCH)
     if key not in st.session_state:
         st.session_state[key] = state.linked(SEARCH) or ""
     words = controls.view.text_input("Search", key=key, placeholder="Blobs components=6", max_chars=200)

@@ -24,7 +24,10 @@ class _State:
     link: Link = dataclasses.field(default_factory=dict)  # what was opened
     placed: Link = dataclasses.field(default_factory=dict)  # values that no widget holds
     controls: Link = dataclasses.field(default_factory=dict)  # what the controls said in this run
-    keys: set[str] = dataclasses.field(default_factory=set)  # the controls' widget keys
+    keys: dict[str, str] = dataclasses.field(
+        default_factory=dict
+    )  # the controls' keys by their names
+    renewed: dict[str, int] = dataclasses.field(default_factory=dict)  # how often a control got another key
     written: Link | None = None  # the query string as we wrote it
     shown: Link | None = None  # the link of the last run
     past: list[Link] = dataclasses.field(default_factory=list)
@@ -82,9 +85,9 @@ def pause() -> None:
 
 def _open(link: Mapping[str, str]) -> None:
     state = _state()
-    for key in state.keys:
-        st.session_state.pop(key, None)
-    state.link, state.placed, state.keys, state.problems = dict(link), {}, set(), []
+    for name in list(state.keys):
+        renew(name)
+    state.link, state.placed, state.keys, state.problems = dict(link), {}, {}, []
     state.written = state.shown = None
     state.generation += 1
     if link.get("v", VERSION) != VERSION:
@@ -161,10 +164,33 @@ def linked(name: str) -> str | None:
     return _state().link.pop(name, None)
 
 
+def key(name: str) -> str:
+    """The key of a control's widget in the session."""
+    count = _state().renewed.get(name, 0)
+    return f"lvmviz.{name}" + (f"~{count}" if count else "")
+
+
 def holds(name: str, key: str, text: str) -> None:
     """A widget's name, its key in the session, and what the query string says of it ("" at the default)."""
-    _state().keys.add(key)
+    _state().keys[name] = key
     _state().controls[name] = text
+
+
+def renew(name: str) -> None:
+    """Forget a control's value; its widget is another one from now on.
+
+    A browser keeps the value of a widget whose popover is closed, and sends it again whatever Python has set
+    meanwhile: only under another key is that forgotten.
+    """
+    state = _state()
+    st.session_state.pop(state.keys.pop(name, key(name)), None)
+    state.renewed[name] = state.renewed.get(name, 0) + 1
+
+
+def put(name: str, value: object) -> None:
+    """Set a control; for callbacks."""
+    renew(name)
+    st.session_state[key(name)] = value
 
 
 # ---- for values that no widget holds: a position, a digest, clicked centres ----

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from lvmviz.ui.site import PageFile, pages
+from tests.widgets import control
 
 ROOT = Path(__file__).parents[2]
 PAGES = pages()
@@ -100,4 +101,4 @@ def test_too_few_points_keep_the_last_picture_and_offer_the_remedy() -> None:
     (remedy,) = [button for button in app.button if button.key == "remedy_components"]
     sound(remedy.click().run())
     assert not app.error
-    assert [slider.value for slider in app.slider if slider.key == "lvmviz.components"] == [2]
+    assert control(app, "components").value == 2

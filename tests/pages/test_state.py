@@ -13,6 +13,7 @@ from lvmviz import EM, ByHand, Iris, Stored, Wine, own_data
 from lvmviz.core import Choice, field_types, knobs
 from lvmviz.tables import read_table
 from lvmviz.ui import link_of
+from tests.widgets import control
 
 TABLE = "a,b,c\n1,2,3\n2,1,5\n3,5,9\n9,2,1\n4,4,2\n"
 
@@ -379,10 +380,10 @@ def test_undo_redo_and_reset_are_an_editors(actions):
     for action in actions:
         match action:
             case ("n", value):
-                app.slider(key="lvmviz.n").set_value(value)
+                control(app, "n").set_value(value)
                 model.change("n", "" if value == 1 else str(value))
             case ("word", value):
-                app.selectbox(key="lvmviz.word").set_value(value)
+                control(app, "word").set_value(value)
                 model.change("word", "" if value == "a" else value)
             case (name,):
                 if app.button(key=name).disabled:
@@ -392,13 +393,13 @@ def test_undo_redo_and_reset_are_an_editors(actions):
         sound(app.run())
         assert dict(app.query_params) == versioned(model.now)
         assert app.session_state["told"][:2] == (bool(model.past), bool(model.future))
-        assert str(app.slider(key="lvmviz.n").value) == model.now.get("n", "1")
+        assert str(control(app, "n").value) == model.now.get("n", "1")
 
 
 def test_undo_goes_back_to_the_opened_link_and_no_further():
     app = opened(editing, {"n": "5", "word": "c", "step": "3"})
     assert not app.session_state["told"][0]
-    app.slider(key="lvmviz.n").set_value(7).run()
+    control(app, "n").set_value(7).run()
     app.button(key="undo").click().run()
     assert dict(app.query_params) == versioned({"n": "5", "word": "c", "step": "3"})
     assert app.session_state["told"][:2] == (False, True)
@@ -419,14 +420,14 @@ def test_nothing_to_undo_is_no_error():
 
 def test_the_browsers_back_button_opens_the_address():
     app = opened(editing, {"n": "5"})
-    app.slider(key="lvmviz.n").set_value(7).run()
+    control(app, "n").set_value(7).run()
     generation = app.session_state["told"][2]
     app.query_params = {"n": "5", "v": "1"}
     sound(app.run())
-    assert app.slider(key="lvmviz.n").value == 5 and dict(app.query_params) == {"n": "5", "v": "1"}
+    assert control(app, "n").value == 5 and dict(app.query_params) == {"n": "5", "v": "1"}
     assert app.session_state["told"][2] > generation, "the browser must forget the old position"
     sound(app.run())
-    assert app.slider(key="lvmviz.n").value == 5
+    assert control(app, "n").value == 5
 
 
 def test_another_page_starts_without_a_past():
@@ -443,9 +444,17 @@ def test_another_page_starts_without_a_past():
         st.session_state["told"] = (state.can_undo(), state.can_redo(), state.position())
 
     app = opened(script, {"step": "4"})
-    app.slider(key="lvmviz.n").set_value(7).run()
+    control(app, "n").set_value(7).run()
     assert app.session_state["told"] == (True, False, 4)
     app.session_state["page"], app.query_params = "two", {}
     sound(app.run())
     assert app.session_state["told"] == (False, False, 0)
-    assert app.slider(key="lvmviz.n").value == 1 and app.query_params == {}
+    assert control(app, "n").value == 1 and app.query_params == {}
+
+
+def test_a_control_that_python_sets_is_another_widget():
+    """A browser sends the value of a widget in a closed popover again, whatever Python has set meanwhile."""
+    app = opened(editing, {"n": "5"})
+    before = control(app, "n").key
+    sound(app.button(key="reset").click().run())
+    assert control(app, "n").key != before and control(app, "n").value == 1

@@ -1,0 +1,310 @@
+// The latent plane: under the pointer the atlas is blended into an image, at display rate and without the server.
+//
+// Python sends one picture of the plane and one sprite of decoded tiles; the browser blends the four tiles round the
+// pointer. A click, or Enter, pins a place: only that is told to Python.
+
+const ROOM = { left: 34, right: 4, top: 4, bottom: 30 }; // px round the plane, for its ticks
+const LENS = 84; // px, side of the magnified image
+const NUDGE = 0.05; // of half the plane, for one press of an arrow key; a fifth of it with Shift
+const CLEAR = 3; // px between a word and its box
+
+/** A picture from its address. */
+function picture(source) {
+  return new Promise((resolve, reject) => {
+    const image = new Image();
+    image.onload = () => resolve(image);
+    image.onerror = () => reject(new Error("the latent plane's picture did not load: reload the page"));
+    image.src = source;
+  });
+}
+
+/** The grey values of every tile, one after the other. */
+function unpack(image, { side, height, width }) {
+  const canvas = new OffscreenCanvas(image.width, image.height);
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.drawImage(image, 0, 0);
+  const { data } = context.getImageData(0, 0, image.width, image.height);
+  const tiles = [];
+  for (let row = 0; row < side; row++)
+    for (let column = 0; column < side; column++) {
+      const tile = new Uint8Array(height * width);
+      for (let y = 0; y < height; y++)
+        for (let x = 0; x < width; x++)
+          tile[y * width + x] = data[4 * ((row * height + y) * image.width + column * width + x)];
+      tiles.push(tile);
+    }
+  return tiles;
+}
+
+class Latent {
+  constructor(parent) {
+    this.node = document.createElement("div");
+    this.node.className = "lv-latent";
+    this.node.tabIndex = 0;
+    this.node.setAttribute("role", "application");
+    this.still = document.createElement("canvas");
+    this.moving = document.createElement("canvas");
+    this.said = document.createElement("output");
+    this.node.append(this.still, this.moving, this.said);
+    parent.append(this.node);
+    this.frames = 0; // of the lens, for tests and benchmarks
+    this.resize = new ResizeObserver(() => this.paint());
+    this.resize.observe(this.node);
+    const follow = (event) => this.hover(this.place(event));
+    this.node.addEventListener("pointermove", follow);
+    this.node.addEventListener("pointerdown", follow);
+    this.node.addEventListener("pointerleave", () => this.hover(null));
+    this.node.addEventListener("click", (event) => this.pin(this.place(event)));
+    this.node.addEventListener("keydown", (event) => this.key(event));
+    this.node.addEventListener("blur", () => this.hover(null));
+  }
+
+  /** Takes what Python sent; unpacks only what is new. */
+  async update({ data, setTriggerValue }) {
+    this.tell = setTriggerValue;
+    const fresh = data.id !== this.data?.id;
+    this.data = data;
+    this.node.style.height = `${data.height}px`;
+    this.node.setAttribute("aria-label", data.alt);
+    if (fresh) {
+      const [back, sprite] = await Promise.all([picture(data.back), picture(data.atlas.source)]);
+      if (this.closed || data.id !== this.data.id) return;
+      this.back = back;
+      this.tiles = unpack(sprite, data.atlas);
+      this.lens = new ImageData(data.atlas.width, data.atlas.height);
+      this.small = new OffscreenCanvas(data.atlas.width, data.atlas.height);
+    }
+    this.paint();
+  }
+
+  // ---- places ----
+
+  box() {
+    const width = this.node.clientWidth - ROOM.left - ROOM.right;
+    const size = Math.max(50, Math.min(width, this.data.height - ROOM.top - ROOM.bottom));
+    return { left: ROOM.left + Math.max(0, (width - size) / 2), top: ROOM.top, size };
+  }
+
+  toPixels([z1, z2]) {
+    const { left, top, size } = this.box();
+    const { centre, edge } = this.data;
+    return [left + (size * (z1 - centre[0] + edge)) / (2 * edge), top + (size * (centre[1] + edge - z2)) / (2 * edge)];
+  }
+
+  place(event) {
+    if (!this.tiles) return null;
+    const outer = this.node.getBoundingClientRect();
+    const { left, top, size } = this.box();
+    const { centre, edge } = this.data;
+    const u = (event.clientX - outer.left - left) / size;
+    const v = (event.clientY - outer.top - top) / size;
+    if (u < 0 || u > 1 || v < 0 || v > 1) return null;
+    return [centre[0] + edge * (2 * u - 1), centre[1] + edge * (1 - 2 * v)];
+  }
+
+  key(event) {
+    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
+    const { centre, edge, pin } = this.data;
+    if (event.key === "Enter" || event.key === " ") {
+      event.preventDefault();
+      this.pin(this.at ?? pin);
+      return;
+    }
+    const way = ways[event.key];
+    if (!way || !this.tiles) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const by = NUDGE * (event.shiftKey ? 0.2 : 1) * edge;
+    const from = this.at ?? pin ?? centre;
+    const clamp = (value, k) => Math.min(Math.max(value, centre[k] - edge), centre[k] + edge);
+    this.hover([clamp(from[0] + by * way[0], 0), clamp(from[1] + by * way[1], 1)]);
+    this.said.textContent = `z1 ${this.at[0].toFixed(2)}, z2 ${this.at[1].toFixed(2)}`;
+  }
+
+  pin(place) {
+    if (!place) return;
+    this.tell("pin", { x: place[0], y: place[1] });
+  }
+
+  // ---- what follows the pointer ----
+
+  hover(place) {
+    this.at = place;
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = undefined;
+      if (!this.closed) this.draw();
+    });
+  }
+
+  /** The image at a place: the four tiles round it, blended. */
+  blend([z1, z2]) {
+    const { centre, edge, atlas } = this.data;
+    const { side, height, width } = atlas;
+    const along = (value, middle) => Math.min(Math.max(((value - middle + edge) / (2 * edge)) * side - 0.5, 0), side - 1);
+    const [u, v] = [along(z1, centre[0]), along(z2, centre[1])];
+    const [i, j] = [Math.min(Math.floor(u), side - 2), Math.min(Math.floor(v), side - 2)];
+    const [a, b] = [u - i, v - j];
+    const [low, lower] = [this.tiles[j * side + i], this.tiles[j * side + i + 1]];
+    const [high, higher] = [this.tiles[(j + 1) * side + i], this.tiles[(j + 1) * side + i + 1]];
+    const [red, green, blue] = this.data.colours.ink;
+    for (let p = 0; p < height * width; p++) {
+      const grey = (1 - b) * ((1 - a) * low[p] + a * lower[p]) + b * ((1 - a) * high[p] + a * higher[p]);
+      this.lens.data.set([red, green, blue, grey], 4 * p);
+    }
+    this.small.getContext("2d").putImageData(this.lens, 0, 0);
+  }
+
+  draw() {
+    const context = this.clear(this.moving);
+    this.frames += 1;
+    this.node.dataset.frames = this.frames;
+    this.node.dataset.at = this.at ? this.at.map((value) => value.toFixed(4)).join(" ") : "";
+    if (!this.at || !this.tiles) return;
+    this.blend(this.at);
+    const { colours } = this.data;
+    const [x, y] = this.toPixels(this.at);
+    const left = x + 16 + LENS > this.node.clientWidth ? x - 16 - LENS : x + 16;
+    const top = Math.min(Math.max(y - LENS / 2, 2), this.data.height - LENS - 22);
+    context.fillStyle = colours.bg;
+    context.strokeStyle = colours.prior;
+    context.lineWidth = 1;
+    context.beginPath();
+    context.roundRect(left, top, LENS, LENS + 18, 5);
+    context.fill();
+    context.stroke();
+    context.imageSmoothingEnabled = false;
+    context.drawImage(this.small, left + 5, top + 5, LENS - 10, LENS - 10);
+    context.fillStyle = colours.text;
+    context.font = `11px ${colours.font}`;
+    context.textAlign = "center";
+    context.fillText(this.at.map((value) => value.toFixed(2).replace("-", "\u2212")).join(", "), left + LENS / 2, top + LENS + 11);
+    context.strokeStyle = colours.text;
+    context.beginPath();
+    context.arc(x, y, 4, 0, 2 * Math.PI);
+    context.stroke();
+  }
+
+  // ---- what stands still ----
+
+  clear(canvas) {
+    const ratio = window.devicePixelRatio;
+    const [width, height] = [this.node.clientWidth, this.data.height];
+    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
+      canvas.width = Math.round(width * ratio);
+      canvas.height = Math.round(height * ratio);
+    }
+    const context = canvas.getContext("2d");
+    context.setTransform(ratio, 0, 0, ratio, 0, 0);
+    context.clearRect(0, 0, width, height);
+    return context;
+  }
+
+  paint() {
+    if (!this.back || this.closed) return;
+    const context = this.clear(this.still);
+    const { left, top, size } = this.box();
+    context.imageSmoothingEnabled = this.data.smooth;
+    context.drawImage(this.back, left, top, size, size);
+    this.ticks(context);
+    context.save();
+    context.beginPath();
+    context.rect(left, top, size, size);
+    context.clip();
+    this.dots(context);
+    for (const line of this.data.lines) this.line(context, line);
+    for (const word of this.data.words) this.word(context, word);
+    context.restore();
+    this.node.dataset.drawn = Number(this.node.dataset.drawn ?? 0) + 1;
+    this.draw();
+  }
+
+  ticks(context) {
+    const { left, top, size } = this.box();
+    const { centre, edge, ticks, axes, colours } = this.data;
+    context.strokeStyle = colours.border;
+    context.lineWidth = 1;
+    context.strokeRect(left - 0.5, top + 0.5, size + 1, size);
+    context.fillStyle = colours.muted;
+    context.font = `11px ${colours.font}`;
+    context.textBaseline = "middle";
+    for (const [k, list] of ticks.entries())
+      for (const { at, text } of list) {
+        const [x, y] = this.toPixels(k ? [centre[0] - edge, at] : [at, centre[1] - edge]);
+        context.textAlign = k ? "right" : "center";
+        context.fillText(text, k ? x - 6 : x, k ? y : y + 10);
+      }
+    context.textAlign = "center";
+    context.fillText(axes[0], left + size / 2, top + size + 23);
+    context.fillText(axes[1], left - 26, top + size / 2);
+  }
+
+  /** Many points, each a small square: 60,000 of them are one pass. */
+  dots(context) {
+    for (const { colour, size, x, y } of this.data.dots) {
+      context.fillStyle = colour;
+      for (let i = 0; i < x.length; i++) {
+        const [a, b] = this.toPixels([x[i], y[i]]);
+        context.fillRect(a - size / 2, b - size / 2, size, size);
+      }
+    }
+  }
+
+  line(context, { x, y, colour, width, dash, fill, dots }) {
+    context.beginPath();
+    x.forEach((value, i) => context.lineTo(...this.toPixels([value, y[i]])));
+    context.setLineDash(dash);
+    if (fill) {
+      context.fillStyle = fill;
+      context.fill();
+    }
+    context.strokeStyle = colour;
+    context.lineWidth = width;
+    context.stroke();
+    context.setLineDash([]);
+    for (let i = 0; i < (dots ? x.length : 0); i++) {
+      const [a, b] = this.toPixels([x[i], y[i]]);
+      context.beginPath();
+      context.arc(a, b, i % (x.length - 1) ? 3 : 5.5, 0, 2 * Math.PI);
+      context.fillStyle = i === 0 ? dots : this.data.colours.bg;
+      context.fill();
+      context.stroke();
+    }
+  }
+
+  word(context, { at, text, ring, shift }) {
+    const { colours } = this.data;
+    const [x, y] = this.toPixels(at);
+    context.font = `${ring ? "600 13" : "11"}px ${colours.font}`;
+    context.textAlign = "center";
+    context.textBaseline = "middle";
+    const width = context.measureText(text).width / 2 + CLEAR;
+    const high = y + (shift ?? 0);
+    context.fillStyle = colours.bg;
+    context.globalAlpha = 0.88;
+    context.fillRect(x - width, high - 9, 2 * width, 18);
+    context.globalAlpha = 1;
+    if (ring) {
+      context.strokeStyle = ring;
+      context.lineWidth = 1.5;
+      context.strokeRect(x - width, high - 9, 2 * width, 18);
+    }
+    context.fillStyle = ring ? colours.text : colours.muted;
+    context.fillText(text, x, high + 0.5);
+  }
+
+  close() {
+    this.closed = true;
+    this.resize.disconnect();
+    this.node.remove();
+  }
+}
+
+export default function (component) {
+  const parent = component.parentElement;
+  parent.lvLatent ??= new Latent(parent);
+  parent.lvLatent.update(component);
+  return () => {
+    parent.lvLatent?.close();
+    delete parent.lvLatent;
+  };
+}

@@ -1,0 +1,178 @@
+"""The latent plane on the page: what it shows, as modes, and the component that the pointer walks on."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from lvmviz.figures import latent as figures
+from lvmviz.figures import theme
+from lvmviz.summaries import latent as summaries
+from lvmviz.summaries import vae
+from lvmviz.summaries.latent import Image, View
+from lvmviz.summaries.vae import Moment
+from lvmviz.ui import frame
+from lvmviz.ui.component import component
+
+SIDE, MAP, ATLAS = 25, 121, 41  # tiles or points along a side: of the picture, of a map, of the atlas
+LARGE_TILE = 16  # px; of larger images there are fewer tiles
+MOST_NAMES = 12
+
+
+class Back(NamedTuple):
+    """What lies under the marks."""
+
+    source: str  # the address of a picture
+    smooth: bool  # whether its pixels run into each other
+    dots: list[dict[str, Any]]
+
+
+class Marks(NamedTuple):
+    """What is drawn on the plane."""
+
+    pin: np.ndarray  # (2,)
+    image: Image | None  # its q is drawn
+    walk: np.ndarray | None  # (frames, 2)
+
+
+def _side(at: Moment, small: int) -> int:
+    """Tiles along a side, so that all of them stay a picture of some hundred pixels."""
+    tall = max(at.vae.data.examples().shape)
+    return small if tall <= LARGE_TILE else max(9, small * LARGE_TILE // tall)
+
+
+def _manifold(at: Moment, view: View, dark: bool) -> Back:
+    side = _side(at, SIDE)
+    where = summaries.presence(at, view, side)
+    return Back(figures.manifold(summaries.tiles(at, view, side), *where, dark=dark), False, [])
+
+
+def _points(at: Moment, view: View, dark: bool) -> Back:
+    means, labels = summaries.train_means(at, view.axes), vae.half(at.vae, "train").labels
+    inks = theme.tokens(dark).categories
+    kinds = np.zeros(len(means), int) if labels is None else labels[: len(means)]
+    size = 4.0 if len(means) < 5000 else 2.0
+    dots = [
+        {"colour": inks[kind % len(inks)], "size": size,
+         **dict(zip("xy", np.round(means[kinds == kind].T, 3).tolist(), strict=True))}
+        for kind in np.unique(kinds).tolist()
+    ]  # fmt: skip
+    return Back(figures.amount(np.zeros((2, 2)), dark=dark), False, dots)
+
+
+def _holes(at: Moment, view: View, dark: bool) -> Back:
+    return Back(figures.signed(summaries.holes(at, view, MAP), dark=dark), True, [])
+
+
+def _variance(at: Moment, view: View, dark: bool) -> Back:
+    return Back(figures.amount(summaries.uncertainty(at, view, MAP), dark=dark), True, [])
+
+
+MODES: dict[str, Callable[[Moment, View, bool], Back]] = {
+    "Manifold by class": _manifold,
+    "Training images": _points,
+    "Holes": _holes,
+    "Decoder variance": _variance,
+}
+SAID = {
+    "Manifold by class": "ink fades where no training image lives",
+    "Training images": "means of their q's, coloured by class",
+    "Holes": "aggregated posterior minus prior: blue has more, red is a hole",
+    "Decoder variance": "variance of a pixel given z, mean over pixels: more ink is more",
+}
+
+
+def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: Callable[[], None]) -> None:
+    """Draw it. Only a pin is told to the server."""
+    dark, side = frame.dark(), _side(at, ATLAS)
+    asked = (*at.key, view, mode, dark)
+    data = {
+        **_still(hashlib.sha256(repr(asked).encode()).hexdigest()[:16], at, view, mode, dark, side),
+        "centre": view.centre,
+        "edge": view.edge,
+        "height": int(height * frame.scale()),
+        "alt": f"Latent plane: {SAID[mode]}. Arrow keys move, Enter pins.",
+        "axes": [f"z{axis + 1}" for axis in view.axes],
+        "ticks": [_ticks(middle, view.edge) for middle in view.centre],
+        "pin": marks.pin.tolist(),
+        "lines": _lines(view, marks, dark),
+        "words": _words(at, view, mode, marks, dark),
+        "colours": _colours(dark),
+    }
+    component("latent")(key="latent_plane", data=data, height=data["height"], on_pin_change=on_pin)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _still(id: str, _at: Moment, _view: View, _mode: str, _dark: bool, _side: int) -> dict[str, Any]:
+    """What is large and stays as long as run, view, mode and theme do."""
+    back = MODES[_mode](_at, _view, _dark)
+    tiles = summaries.tiles(_at, _view, _side)
+    atlas = {
+        "source": figures.sprite(tiles),
+        "side": _side,
+        "height": tiles.shape[2],
+        "width": tiles.shape[3],
+    }
+    return {"id": id, "back": back.source, "smooth": back.smooth, "dots": back.dots, "atlas": atlas}
+
+
+def _colours(dark: bool) -> dict[str, Any]:
+    inks = theme.tokens(dark)
+    return {"bg": inks.bg, "text": inks.text, "muted": inks.muted, "border": inks.border, "prior": inks.prior,
+            "ink": theme.rgb(inks.text), "font": theme.FONT}  # fmt: skip
+
+
+def _ticks(middle: float, edge: float) -> list[dict[str, Any]]:
+    made = theme.ticks(middle - edge, middle + edge, 6)
+    return [{"at": at, "text": text} for at, text in zip(made["tickvals"], made["ticktext"], strict=True)]
+
+
+def _line(points: np.ndarray, colour: str, width: float, dash: Sequence[float] = (), fill: str = "",
+          dots: str = "") -> dict[str, Any]:  # fmt: skip
+    """A line (2, n); with `dots`, a disc at every point, the first filled so."""
+    x, y = np.round(points, 4).tolist()
+    return {"x": x, "y": y, "colour": colour, "width": width, "dash": list(dash), "fill": fill, "dots": dots}
+
+
+def _lines(view: View, marks: Marks, dark: bool) -> list[dict[str, Any]]:
+    inks, axes = theme.tokens(dark), list(view.axes)
+    middle = np.zeros(2)
+    made = [_line(figures.ellipse(middle, np.eye(2), sds), inks.prior, 1.25, (4, 4)) for sds in (1.0, 2.0)]
+    if marks.image is not None:
+        factor = marks.image.factor[axes]
+        root = np.linalg.cholesky(factor @ factor.T)
+        for sds, width, fill in ((2.0, 1.25, theme.fill(inks.q_mark, 0.1)), (1.0, 2.25, "")):
+            made.append(
+                _line(figures.ellipse(marks.image.mean[axes], root, sds), inks.q_mark, width, (), fill)
+            )
+    if marks.walk is not None:
+        made.append(_line(marks.walk.T, inks.text, 1.75, dots=inks.text))
+    made.append(_line(np.stack([marks.pin, marks.pin], 1), inks.q_mark, 2.0, dots=inks.q_mark))
+    return made
+
+
+def _words(at: Moment, view: View, mode: str, marks: Marks, dark: bool) -> list[dict[str, Any]]:
+    turn = -2.2
+    made: list[dict[str, Any]] = [
+        {"at": [r * math.cos(turn), r * math.sin(turn)], "text": text, "ring": ""}
+        for r, text in ((1.0, "prior 1 sd"), (2.0, "2 sd"))
+    ]
+    labels, names = vae.half(at.vae, "train").labels, at.vae.data.examples().label_names
+    if labels is not None and 1 < len(names) <= MOST_NAMES and mode != "Holes":
+        means = summaries.train_means(at, view.axes)
+        for label in np.unique(labels).tolist():
+            middle = np.median(means[labels[: len(means)] == label], 0)
+            ring = theme.tokens(dark).categories[label % 20]
+            made.append({"at": middle.tolist(), "text": names[label], "ring": ring})
+    return [*made, {"at": marks.pin.tolist(), "text": "pinned", "ring": "", "shift": -17}]
+
+
+def pinned() -> tuple[float, float]:
+    """Where the plane was pinned; for `on_pin` callbacks."""
+    told = st.session_state["latent_plane"]["pin"]
+    return float(told["x"]), float(told["y"])

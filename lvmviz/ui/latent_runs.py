@@ -1,0 +1,97 @@
+"""Which run's latent space is walked on: one of this visitor's, or the default one, begun by a button."""
+
+from __future__ import annotations
+
+import streamlit as st
+from streamlit.delta_generator import DeltaGenerator
+
+from lvmviz.algorithms.vae import TrainVAE
+from lvmviz.runs import engine, handle
+from lvmviz.runs.job import LONG, Job, Trace
+from lvmviz.runs.store import title
+from lvmviz.summaries import vae as summaries
+from lvmviz.ui import background, frame, runs, state
+from lvmviz.ui.live import LONG_S, live
+from lvmviz.ui.owner import owner
+from lvmviz.ui.runs import Listed
+
+RUN = "run"  # in the link
+FIRST = Job(TrainVAE(), steps=300)  # what the VAE lab trains when nothing is changed
+EMPTY = 446  # px
+_FAULT = "lvmviz.latent.fault"
+
+
+def chosen(controls: DeltaGenerator, picture: DeltaGenerator) -> Trace | None:
+    """The trace of the chosen run as far as it is; None where there is nothing to walk on, which is said."""
+    found = [one for one in runs.mine() if _walkable(one)]
+    if not found:
+        with picture:
+            return _offer()
+    ids = {one.run.id: _named(one) for one in found}
+    asked = state.placed(RUN)
+    if asked and asked not in ids:
+        state.problem("The link's run is not on this computer: another one is shown.")
+    key = f"lvmviz.latent.run.{state.generation()}"
+    first = asked if asked in ids else found[0].run.id
+    if st.session_state.get(key) not in ids:
+        st.session_state[key] = first
+    id = controls.selectbox(
+        "Run", list(ids), list(ids).index(st.session_state[key]), key=key, format_func=lambda id: ids[id],
+        help="Runs of the VAE lab on images, newest first.",
+    )  # fmt: skip
+    state.place(RUN, "" if id == found[0].run.id and not asked else id)
+    return next(_trace(one) for one in found if one.run.id == id)
+
+
+def _walkable(one: Listed) -> bool:
+    """Whether it is a VAE of images that has begun."""
+    algorithm = one.run.job.algorithm
+    if not isinstance(algorithm, TrainVAE) or algorithm.latent < 2:
+        return False
+    try:
+        return summaries.is_images(algorithm) and len(background.trace_of(one.run)) > 0
+    except (ValueError, LookupError, OSError):  # its data are not here: it is no run to choose
+        return False
+
+
+def _named(one: Listed) -> str:
+    told = runs.settings(one.run.job)
+    ending = "" if one.status.state == "finished" else f" ({one.status.state})"
+    return f"{title(one.run.job)}{f': {told}' if told else ''}{ending}"
+
+
+def _trace(one: Listed) -> Trace:
+    trace = background.trace_of(one.run, one.status.active)
+    if one.status.active:
+        background.drawn(one.run, background.told(one.run, one.status))
+    return trace
+
+
+def strip(trace: Trace) -> None:
+    """How a run that still grows goes."""
+    for one in runs.mine():
+        if one.run.job == trace.job and one.status.active:
+            background.strip(one.run)
+
+
+def _offer() -> None:
+    """An empty plane with the button that trains; or how the training goes."""
+    waiting = [one for one in runs.mine() if one.run.job == FIRST]
+    if waiting:
+        live(FIRST)
+        return
+    box = frame.empty("No VAE of images is trained yet.", name="start", height=EMPTY)
+    seconds = background.duration(max(1.0, LONG_S * FIRST.steps * FIRST.algorithm.effort() / LONG))
+    box.button(f"Train on Digits, {seconds} at most", key="start", on_click=_start)
+    if fault := st.session_state.pop(_FAULT, ""):
+        frame.failed(fault)
+
+
+def _start() -> None:
+    if not engine.wanted():
+        st.session_state[_FAULT] = "Work in the background is switched off (LVMVIZ_ENGINE=off): switch it on"
+        return
+    try:
+        handle.submit(FIRST, owner())
+    except (OSError, ValueError, RuntimeError) as fault:
+        st.session_state[_FAULT] = str(fault)
