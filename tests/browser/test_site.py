@@ -106,3 +106,20 @@ def test_a_control_whose_code_comes_late_keeps_its_value(stranger):
     page.get_by_role("button", name="Projector").click()
     page.wait_for_url(lambda url: "projector" not in url)
     assert "beta=4" in page.url and "latent" not in page.url
+
+
+def test_what_python_sets_holds_for_a_control_in_a_closed_popover(stranger):
+    """The browser keeps such a control's value, and sends it again with whatever is done next."""
+    page = stranger.visit("/fit_q_1d?steps=100")
+    more, field = page.get_by_role("button", name="More"), page.get_by_text("Second q", exact=True)
+    more.click()
+    expect(field).to_be_visible()
+    more.click()
+    expect(field).to_have_count(0)
+    page.get_by_role("button", name="Reset").click()
+    page.wait_for_url(lambda url: "steps" not in url)
+    page.get_by_role("button", name="Projector").click()
+    page.wait_for_url(re.compile("projector"))
+    page.get_by_role("button", name="Projector").click()
+    page.wait_for_url(lambda url: "projector" not in url)
+    assert "steps" not in page.url
