@@ -34,7 +34,7 @@ class Knob(NamedTuple):
     high: float | None = None
     help: str = ""
     label: str = ""  # what the control says; the field's name when empty
-    scale: str = "linear"  # "log": decades, with 0 below them when `low` is 0; "box": a number to type
+    scale: str = "linear"  # "log": decades, with 0 below them when `low` is 0; "box": one to type; "both"
     options: tuple[str, ...] = ()  # the words a text, or each word of a tuple, may be
     more: bool = False  # shown under "More"
     hidden: bool = False  # set by other means than a control (a click, an upload)

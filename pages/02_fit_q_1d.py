@@ -19,6 +19,7 @@ from lvmviz.ui.fit_formula import own_formula
 TITLE = "One dimension"
 GROUP = "Fit q"
 CLAIM = "Move q until it covers the posterior. What is left over is the KL."
+NEAR = 0.01  # nats
 PLAYER = "fit"
 PICTURE, ROW = 338, 186  # heights, px
 NAMES = {"log_evidence": "log p(x)", "kl": "KL(q‖p)", "elbo": "ELBO"}
@@ -118,11 +119,23 @@ def draw() -> None:
             fit.fit_buttons()
         job = _job(ui.Controls(more, more), target, q, objective)
         with stage.picture:
-            trace = ui.live(job) if fit.fitted() else None
+            trace = _trace(job)
         _show(stage, controls, job, q, trace)
     except (ValueError, LookupError, OSError) as fault:
         with stage.picture:
             ui.failed(str(fault))
+
+
+def _trace(job: Job) -> Trace | None:
+    """The optimizer's path, once it has set out; q stays where it is where there can be none."""
+    if not fit.fitted():
+        ui.place()
+        return None
+    try:
+        return ui.live(job)
+    except ValueError as fault:
+        fit.refused(str(fault), summaries.vi(job).objective)
+        return None
 
 
 def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) -> Job:
@@ -130,7 +143,7 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
     optimizer = controls.choose(Optimizer, "optimizer", Adam(), OPTIMIZER)
     gradient = controls.choose(Estimator, "gradient", Exact(), GRADIENT)
     starts, steps = controls.value("starts", int, 8, STARTS), controls.value("steps", int, 200, STEPS)
-    start = fit.range_of(target)
+    ends = fit.range_of(target)
     vi = VI(
         target=target,
         family=q.family,
@@ -141,7 +154,7 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
         mean=q.places[0].mean,
         sd=q.places[0].sd,
         phi=() if isinstance(q.family, LocationScale) else tuple(q.phi.tolist()),
-        spread=start.high - start.low,
+        within=(ends.low, ends.high),
     )
     return Job(vi, steps=steps, seed=controls.value("seed", int, 0, SEED))
 
@@ -232,12 +245,19 @@ def _lower_row(
             mark=None if trace is not None else fit.mark(target, q),
         )
     with right:
-        ui.head("iterations", "ELBO over iterations", "" if trace is None else "the gap closes")
+        ui.head("iterations", "ELBO over iterations", "" if trace is None or hide else _arrived(trace))
         if trace is None:
             ui.empty("Press Fit: an optimizer goes on from where q stands.", name="iterations", height=ROW)
         elif not hide:
             ui.plot("iterations", lambda: fit_films.trace(trace, ui.dark()), depends=depends, height=ROW,
                     alt="ELBO over the iterations under log p(x)", channel=PLAYER)  # fmt: skip
+
+
+def _arrived(trace: Trace) -> str:
+    """How many of the starts end where the best does."""
+    values = trace[len(trace) - 1].state.value
+    near = int((values > values.max() - NEAR).sum())
+    return f"{near} of {len(values)} starts end within {NEAR} nats of the best"
 
 
 def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:

@@ -49,6 +49,7 @@ from lvmviz import (
 from lvmviz.core import each
 from lvmviz.families import Line
 from lvmviz.figures.theme import tokens
+from lvmviz.figures.thermometer import labels
 from lvmviz.quadrature import forward_kl
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
@@ -391,7 +392,7 @@ def test_a_click_on_the_landscape_puts_q_there_and_leaves_a_fit():
     app = opened(fitted="1")
     app.session_state["plot_landscape"] = {"spot": {"x": 3.14159, "y": 0.77777}}
     sound(app.button(key="jump").click().run())
-    assert url(app) == {"mean": "3.142", "sd": "0.7778", "v": "1"}
+    assert url(app) == {"mean": "3.1416", "sd": "0.77777", "v": "1"}
     app.session_state["plot_landscape"] = {"spot": {"x": 500.0, "y": 0.0001}}
     sound(app.button(key="jump").click().run())
     _, high, least, _ = told(app)["range"]
@@ -815,3 +816,49 @@ def test_the_flow_beats_the_gaussian():
     assert summaries.best(Skewed(), Gaussian())[1] == pytest.approx(0.022, abs=5e-4)
     trace = fitted(Skewed(), SinhArcsinh(), fit.first_place(Skewed()))
     assert card.answers[card.right] == "Yes" and trace[-1].info.kl < 0.5 * 0.022
+
+
+# ---- found by a new user ----
+
+
+def test_a_mean_and_an_sd_can_be_typed_with_every_digit():
+    app = page()
+    box = next(one for one in app.number_input if one.key.startswith("lvmviz.mean"))
+    sound(box.set_value(0.12345).run())
+    assert slid(app, "Mean of q") == 0.12345 and url(app)["mean"] == "0.12345"
+    sound(control(app, "mean").set_value(1.0).run())
+    assert next(one for one in app.number_input if one.key.startswith("lvmviz.mean")).value == 1.0
+
+
+def test_a_fit_that_cannot_set_out_keeps_the_page_and_offers_what_helps():
+    app = page(target="Cauchy", mean="0", sd="3", objective="ForwardKL", fitted="1")
+    assert "infinite or undefined" in app.error[0].value
+    assert len(app.get("bidi_component")) > 3, "picture, landscape and numbers stay"
+    (remedy,) = [button for button in app.button if button.key == "remedy_objective"]
+    sound(remedy.click().run())
+    assert not app.error and "objective" not in url(app) and url(app)["fitted"] == "1"
+
+
+@pytest.mark.parametrize("far", [(500.0, 0.03), (30.0, 0.005), (0.0, 3.0)])
+def test_a_hand_is_where_it_let_go_to_less_than_a_pixel(far):
+    centre, sd = far
+    ends = fit.Range(centre - 4 * sd, centre + 8 * sd, 0.04 * sd, 6 * sd)
+    for share in np.linspace(0.01, 0.99, 57):
+        loc = ends.low + share * (ends.high - ends.low)
+        place = ends.held(loc, sd / 3)
+        assert abs(place.mean - loc) < (ends.high - ends.low) / 2000
+        assert abs(place.sd - sd / 3) < 1e-4 * sd
+
+
+def test_the_joint_has_the_area_of_the_evidence():
+    shown = summaries.picture(Skewed(), Gaussian(), Gaussian().at(torch.zeros(1), torch.ones(1)))
+    area = float(np.trapezoid(shown.joint, shown.z))
+    assert area == pytest.approx(math.exp(-3.2), rel=2e-3)
+    assert np.allclose(shown.joint, math.exp(-3.2) * shown.posterior)
+    assert fit_films._area(-3.2) == "0.0408" and fit_films._area(-30.0) == "9.36·10<sup>−14</sup>"
+
+
+def test_no_equation_is_read_down_the_thermometer():
+    """log p(x) stands above KL and ELBO, so it is not what they add up to there."""
+    words = labels._SIGNS["Σ"]
+    assert not any("=" in word for word in words.values())

@@ -294,3 +294,13 @@ def test_other_objectives_reach_their_own_optimum(objective):
         best_fit(Skewed(), Gaussian(), objective).tolist(), abs=1e-5
     )
     assert info.status == "converged" and info.objective != pytest.approx(info.elbo, abs=1e-4)
+
+
+def test_other_starts_lie_within_the_ends_that_are_given():
+    state, _ = VI(starts=256, mean=9.0, sd=0.5, within=(-2.0, 3.0)).init(0)
+    assert float(state.phi[0, 0]) == 9.0
+    others = state.phi[1:, 0]
+    assert -2.0 <= float(others.min()) < -1.9 and 2.9 < float(others.max()) <= 3.0
+    for wrong in ((1.0,), (3.0, -2.0), (0.0, 1.0, 2.0)):
+        with pytest.raises(ValueError, match="give the least and the most"):
+            VI(within=wrong).init(0)

@@ -83,12 +83,15 @@ class VI(Algorithm):
     sd: float = knob(1.0, 1e-4, 1e4, "How wide q begins.", label="Start width", scale="log")
     phi: tuple[float, ...] = knob((), help="All of start 0's numbers, in place of mean and sd.", hidden=True)
     spread: float = knob(8.0, 0.0, 1e6, "How far from it the other starts' means lie.", more=True)
+    within: tuple[float, ...] = knob((), help="(least, most) of the other starts' means, in place of spread.",
+                                     hidden=True)  # fmt: skip
     tolerance: float = knob(1e-6, 1e-12, 1e-1, "A gradient shorter than this counts as none.",
                             label="Stop below", scale="log", more=True)  # fmt: skip
 
     def init(self, key: Key) -> tuple[VIState, VIInfo]:
         self._refuse()
-        phi = self._first(self.family.at(*_spread(self.mean, self.sd, self.spread, self.starts)))
+        ends = self.within or (self.mean - self.spread, self.mean + self.spread)
+        phi = self._first(self.family.at(*_spread(self.mean, self.sd, ends, self.starts)))
         value, gradient = self._exact(phi)
         finite = self._sound(value, gradient)
         if not bool(finite[0]):
@@ -157,6 +160,8 @@ class VI(Algorithm):
         return torch.cat([phi.new_tensor([self.phi]), phi[1:]])
 
     def _refuse(self) -> None:
+        if self.within and (len(self.within) != 2 or not self.within[0] <= self.within[1]):
+            raise ValueError(f"within is {self.within}: give the least and the most of the starts' means")
         if self.target.dim != _on_line(self.family).dim:
             raise ValueError(
                 f"{self.target.name()} has {self.target.dim} dimensions: choose a posterior with one"
@@ -227,13 +232,15 @@ def _safe(slope: Slope) -> Slope:
     return ask
 
 
-def _spread(mean: float, sd: float, spread: float, starts: int) -> tuple[Tensor, Tensor]:
-    """Means and sds (B,): the start itself, then an even spread round it (Roberts' R2 sequence, 2018)."""
+def _spread(mean: float, sd: float, ends: tuple[float, ...], starts: int) -> tuple[Tensor, Tensor]:
+    """Means and sds (B,): the start, then others evenly between the ends (Roberts' R2 sequence, 2018)."""
     index = torch.arange(starts, dtype=torch.float64, device="cpu")
     across, along = (
         2.0 * torch.frac(0.5 + index * step) - 1.0 for step in (0.7548776662466927, 0.5698402909980532)
     )
-    return mean + spread * across, sd * WIDEST**along
+    low, high = ends
+    means = 0.5 * (low + high) + 0.5 * (high - low) * across
+    return torch.cat([means.new_tensor([mean]), means[1:]]), sd * WIDEST**along
 
 
 @functools.lru_cache(maxsize=256)

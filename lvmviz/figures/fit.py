@@ -10,7 +10,15 @@ import numpy as np
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
-from lvmviz.figures.fit_words import Panel, name_cut, name_posterior, name_q, name_second, name_strip
+from lvmviz.figures.fit_words import (
+    Panel,
+    name_cut,
+    name_joint,
+    name_posterior,
+    name_q,
+    name_second,
+    name_strip,
+)
 from lvmviz.figures.marks import moving
 from lvmviz.figures.theme import Tokens, fill
 
@@ -39,6 +47,8 @@ def picture(
     *,
     q_label: Sequence[str],
     kl: Sequence[float],
+    joint: np.ndarray | None = None,
+    joint_label: str = "p(x,z)",
     second: np.ndarray | None = None,
     second_label: str = "second q",
     posterior_label: str = "posterior p(z|x)",
@@ -50,7 +60,8 @@ def picture(
 ) -> tuple[Film, list[int]]:
     """Posterior (G,) and q (T, G) over z (G,), the integrand q log(q/p) (T, G) below; and each bell's trace.
 
-    One bell is q itself; of more, q is the total. `second` (G,) is another q, its label one or more lines.
+    One bell is q itself; of more, q is the total. `joint` (G,) is p(x, z), dotted: the posterior times p(x).
+    `second` (G,) is another q, its label one or more lines.
     `hide_numbers` leaves every number about q to be guessed.
     """
     colours = theme.tokens(dark)
@@ -62,7 +73,7 @@ def picture(
     made = theme.figure(colours, height=height, margin=MARGIN, uirevision="fit")
     made.update_layout(**_axes(panel, levels, x_name, hide_numbers, colours))
     film = Film(made, len(q))
-    _draw_posterior(film, z, posterior, second, colours)
+    _draw_posterior(film, z, posterior, joint, second, colours)
     indices = _draw_q(film, z, q, bells, colours)
     _draw_strip(film, z, integrand, levels, colours)
     truth = panel.px(z, posterior)
@@ -72,6 +83,8 @@ def picture(
         taken.append(
             name_second(film, panel, z, _finite(second), second_label, hide_numbers, taken[0], colours)
         )
+    if joint is not None:
+        name_joint(film, panel, joint_label, colours)
     x, y = _curves(bells[0]) if len(bells) == 1 else (np.broadcast_to(z, q.shape), q)
     name_q(film, panel, list(zip(x, y, strict=True)), q_label, hide_numbers, truth, taken, colours)
     name_strip(film, kl, _STRIP, decimals, hide_numbers, colours)
@@ -138,11 +151,19 @@ def _axes(
 
 
 def _draw_posterior(
-    film: Film, z: np.ndarray, posterior: np.ndarray, second: np.ndarray | None, colours: Tokens
+    film: Film,
+    z: np.ndarray,
+    posterior: np.ndarray,
+    joint: np.ndarray | None,
+    second: np.ndarray | None,
+    colours: Tokens,
 ) -> None:
     solid = {"color": colours.posterior, "width": 2.5, "simplify": False}
     truth = scatter(mode="lines", line=solid, fill="tozeroy", fillcolor=fill(colours.posterior, 0.13))
     moving(film, truth, z[None], posterior[None])
+    if joint is not None:
+        dotted = {"color": colours.posterior, "width": 1.5, "dash": "2px,3px", "simplify": False}
+        moving(film, scatter(mode="lines", line=dotted), z[None], _finite(joint)[None])
     if second is not None:
         dashed = {"color": colours.q_mark, "width": 1.5, "dash": "5px,4px", "simplify": False}
         moving(film, scatter(mode="lines", line=dashed), z[None], _finite(second)[None])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -56,10 +57,11 @@ def landscape(
 
 
 def _log_ticks(low: float, high: float) -> dict[str, Any]:
-    """Three to five powers of one number, or 1-2-5 numbers when the axis is short."""
-    for base in (2.0, 4.0, 10.0, 100.0):
-        first, last = np.ceil(np.log(low) / np.log(base) - 1e-9), np.floor(np.log(high) / np.log(base) + 1e-9)
-        values = [float(base**power) for power in np.arange(first, last + 1)]
+    """Three to five round numbers: 1, 2 and 5, or 1 and 3, or only 1, times powers of ten."""
+    powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 1)
+    for factors, apart in (((1, 2, 5), 1), ((1, 3), 1), ((1,), 1), ((1,), 2), ((1,), 3)):
+        ladder = [float(f"{factor}e{power}") for power in powers if power % apart == 0 for factor in factors]
+        values = [value for value in ladder if low * (1 - 1e-9) <= value <= high * (1 + 1e-9)]
         if len(values) <= 5:
             break
     if len(values) < 3:
@@ -104,11 +106,11 @@ def _told(name: str, axis: str = "x") -> str:
 
 
 def _draw_way(film: Film, way: np.ndarray, colours: Tokens) -> None:
-    """Another start's path, thin, with a dot where it ends."""
+    """Another start's path, thin, with a small dot where it begins and a larger one where it ends."""
     way = way[np.isfinite(way).all(1) & (way[:, 1] > 0)]
     if not len(way):
         return
-    sizes = [0.0] * (len(way) - 1) + [6.0]
+    sizes = [3.0, *[0.0] * (len(way) - 2), 6.0][-len(way) :]
     line = {"width": 1, "color": fill(colours.q_mark, 0.6)}
     marker = {"size": sizes, "color": colours.q_mark, "opacity": 1, "line": {"width": 1, "color": colours.bg}}
     trace = scatter(mode="lines+markers", line=line, marker=marker)

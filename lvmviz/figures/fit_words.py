@@ -146,6 +146,13 @@ def name_posterior(
     return spot.box
 
 
+def name_joint(film: Film, panel: Panel, label: str, colours: Tokens) -> None:
+    """In the lower right corner, above the axis."""
+    where = {"x": panel.high, "y": 0.05 * panel.top, "xanchor": "right", "yanchor": "middle", "xshift": -2}
+    font = {"size": 11, "color": colours.posterior}
+    film.figure.add_annotation(text=label, showarrow=False, font=font, **where)
+
+
 def _sides(x: np.ndarray, y: np.ndarray, level: float) -> tuple[float, float]:
     """Where a curve last is this high."""
     high = np.flatnonzero(y >= level)

@@ -38,6 +38,7 @@ class Picture(NamedTuple):
 
     z: np.ndarray  # (G,)
     posterior: np.ndarray  # (G,) p(z | x)
+    joint: np.ndarray  # (G,) p(x, z)
     q: np.ndarray  # (T, G)
     integrand: np.ndarray  # (T, G) q log(q / p)
     bells: list[Bell]
@@ -87,12 +88,14 @@ def picture(target: Target, family: Line, phis: Tensor) -> Picture:
     low, high = extent(target)
     z = _grid(target, low, high)
     points = torch.from_numpy(z)[:, None]
-    log_p = (target.log_prob(points) - float(log_evidence(target))).numpy()
+    joint, evidence = target.log_prob(points).numpy(), float(log_evidence(target))
+    log_p = joint - evidence
     log_q = family.log_prob(phis, points.expand(len(phis), -1, -1)).numpy()
     q = np.exp(log_q)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         integrand = np.where(q > 0, q * (log_q - log_p), 0.0)
-    return Picture(z, np.exp(log_p), q, integrand, bells(family, phis))
+        both = np.exp(joint)
+    return Picture(z, np.exp(log_p), both, q, integrand, bells(family, phis))
 
 
 def _grid(target: Target, low: float, high: float) -> np.ndarray:

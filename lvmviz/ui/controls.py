@@ -202,9 +202,26 @@ def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str]
             label, low, high, kind(st.session_state[key]), step=1, key=key, help=meta.help
         )
     step = 1 if kind is int else 10.0 ** (math.floor(math.log10(high - low)) - 2)
+    if meta.scale == "both":
+        return lambda key: _slider_and_box(label, (low, high), step, key, meta.help)
     return lambda key: st.slider(
         label, low, high, kind(st.session_state[key]), step=step, key=key, help=meta.help
     )
+
+
+def _slider_and_box(label: str, ends: tuple[float, float], step: float, key: str, help: str) -> float:
+    """One number twice: the slider is quick, the box takes every digit."""
+    now, box = st.session_state[key], f"{key}#"
+    st.session_state[box] = now
+    with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="small"):
+        st.slider(label, *ends, now, step=step, key=key, help=help or None)
+        st.number_input(label, *ends, now, step=step, format="%g", key=box, label_visibility="collapsed",
+                        width=72, on_change=_typed, args=(key, box))  # fmt: skip
+    return now
+
+
+def _typed(key: str, box: str) -> None:
+    st.session_state[key] = st.session_state[box]
 
 
 def decades(meta: Knob, now: float) -> list[float]:

@@ -15,11 +15,12 @@ from lvmviz.divergences import Decomposition
 from lvmviz.families import Gaussian, Line, MixtureOf2, SinhArcsinh
 from lvmviz.figures.fit import Bell
 from lvmviz.figures.theme import tokens
+from lvmviz.objectives import Objective, ReverseKL
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
 from lvmviz.ui import frame, state
-from lvmviz.ui.controls import Controls
+from lvmviz.ui.controls import Controls, remedy
 from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
@@ -52,7 +53,9 @@ class Range(NamedTuple):
     most: float
 
     def held(self, mean: float, sd: float) -> Place:
-        """The nearest place within."""
+        """The nearest place within, in no more digits than a picture so wide can show."""
+        digits = 5 - math.floor(math.log10(self.high - self.low))
+        mean, sd = round(mean, digits), float(f"{sd:.5g}")
         return Place(min(max(mean, self.low), self.high), min(max(sd, self.least), self.most))
 
 
@@ -88,12 +91,9 @@ def range_of(target: Target) -> Range:
 
 
 def _place(controls: Controls, i: int, of: str, start: Place, ends: Range) -> Place:
-    across = Knob(
-        ends.low, ends.high, "The larger handle on the picture moves it too.", f"Mean of {of}", more=i > 0
-    )
-    wide = Knob(
-        ends.least, ends.most, "The smaller handle on the picture moves it too.", f"Sd of {of}", more=i > 0
-    )
+    told = "The {} handle on the picture moves it too."
+    across = Knob(ends.low, ends.high, told.format("larger"), f"Mean of {of}", "both", more=i > 0)
+    wide = Knob(ends.least, ends.most, told.format("smaller"), f"Sd of {of}", "both", more=i > 0)
     mean = controls.value(_key("mean", i), float, start.mean, across)
     return Place(mean, controls.value(_key("sd", i), float, start.sd, wide))
 
@@ -120,7 +120,8 @@ def first_place(target: Target, i: int = 0, count: int = 1) -> Place:
     ends = range_of(target)
     share = 0.35 if count == 1 else (0.35, 0.65)[i]
     wide = ends.high - ends.low
-    return ends.held(float(f"{ends.low + share * wide:.2g}"), float(f"{0.08 * wide:.2g}"))
+    grain = 0.01 * 10.0 ** math.floor(math.log10(wide))
+    return ends.held(grain * round((ends.low + share * wide) / grain), float(f"{0.08 * wide:.2g}"))
 
 
 def second(controls: Controls, target: Target) -> Q | None:
@@ -186,7 +187,7 @@ def dragged(family: Line) -> Callable[[], None]:
 def places_of(family: Line, taken: Sequence[tuple[float, float]]) -> tuple[Place, ...]:
     """What the sliders say where the hand has put the curves (loc, scale)."""
     unit = summaries.unit(family)
-    return tuple(Place(float(f"{loc:.5g}"), float(f"{scale / unit:.5g}")) for loc, scale in taken)
+    return tuple(Place(loc, scale / unit) for loc, scale in taken)
 
 
 def mark(target: Target, q: Q) -> Mark:
@@ -211,7 +212,7 @@ def jump(q: Q) -> Callable[[], None]:
         stretch = there["y"] / whole.sd
         for i, part in enumerate(q.places):
             mean = there["x"] + stretch * (part.mean - whole.mean)
-            _put(i, float(f"{mean:.4g}"), float(f"{stretch * part.sd:.4g}"))
+            _put(i, mean, stretch * part.sd)
 
     return put
 
@@ -236,6 +237,16 @@ def fit_buttons() -> None:
                   help="Let the optimizer go on from where q stands")  # fmt: skip
         st.button("Back", icon=":material/undo:", on_click=leave, disabled=not fitted(), width="stretch",
                   help="Take q off the optimizer's path, back to where it set out")  # fmt: skip
+
+
+def refused(fault: str, objective: Objective) -> None:
+    """Why the optimizer cannot set out from here, and what would help; q stays where it stands."""
+    with st.container():
+        frame.failed(fault)
+        with st.container(horizontal=True, gap="small"):
+            if not isinstance(objective, ReverseKL):
+                remedy("Fit by the reverse KL", "objective", ReverseKL.__name__)
+            st.button("Back to q", key="refused_back", on_click=leave)
 
 
 def fitted() -> bool:

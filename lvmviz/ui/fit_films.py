@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -54,6 +55,8 @@ def picture(
         shown.q,
         shown.integrand,
         bells,
+        joint=shown.joint,
+        joint_label=f"dotted: p(x,z), area p(x) = {_area(summaries.evidence(target))}",
         q_label=[_told(*place) for place in summaries.places(family, phis).tolist()],
         kl=kl,
         second=None if second is None else summaries.density(second.family, second.phi, shown.z),
@@ -62,6 +65,14 @@ def picture(
         dark=dark,
     )
     return Picture(film, traces, bells)
+
+
+def _area(log_area: float) -> str:
+    """e to this power, in three digits."""
+    power = math.floor(log_area / math.log(10.0))
+    if -3 <= power < 4:
+        return f"{math.exp(log_area):.3g}"
+    return f"{math.exp(log_area - power * math.log(10.0)):.2f}·10<sup>{power}</sup>".replace("-", "−")
 
 
 def _told(mean: float, sd: float) -> str:

@@ -24,9 +24,7 @@ class _State:
     link: Link = dataclasses.field(default_factory=dict)  # what was opened
     placed: Link = dataclasses.field(default_factory=dict)  # values that no widget holds
     controls: Link = dataclasses.field(default_factory=dict)  # what the controls said in this run
-    keys: dict[str, str] = dataclasses.field(
-        default_factory=dict
-    )  # the controls' keys by their names
+    keys: dict[str, str] = dataclasses.field(default_factory=dict)  # the controls' keys by their names
     renewed: dict[str, int] = dataclasses.field(default_factory=dict)  # how often a control got another key
     written: Link | None = None  # the query string as we wrote it
     shown: Link | None = None  # the link of the last run

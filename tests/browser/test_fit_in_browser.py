@@ -404,6 +404,22 @@ def test_fit_plays_and_back_returns(visitor) -> None:
     tells(page, -4.0, 0.87)
 
 
+def test_what_python_has_not_drawn_yet_is_faint_while_a_film_plays(visitor) -> None:
+    page = opened(visitor, mean="-4", sd="0.9")
+    ink = "Number(getComputedStyle(document.querySelector('.st-key-derivation')).opacity)"
+    index = "Number(document.querySelector('.lv-player')?.dataset.index)"
+    assert page.evaluate(ink) == 1
+    page.get_by_role("button", name="Fit", exact=True).click()
+    page.wait_for_function(f"{index} > 5")
+    assert page.evaluate(ink) < 0.5
+    page.keyboard.press(" ")  # Fit was pressed with the mouse: space pauses
+    page.wait_for_function("!document.documentElement.classList.contains('lv-ahead')")
+    at = page.evaluate(index)
+    assert at > 5 and page.evaluate(ink) == 1
+    page.get_by_role("button", name="One step on").click()
+    page.wait_for_function(f"{index} === {at + 1}")
+
+
 def test_a_flows_curve_is_its_density_on_each_step_of_a_fit(visitor) -> None:
     """Its shape changes too, not only its place."""
     page = opened(visitor, family="SinhArcsinh", fitted="1", step="60")

@@ -109,7 +109,7 @@ def test_e_closes_the_gap_and_m_lifts_both(visit) -> None:
     page.locator("[data-move='E+M']").click()
     on_frame(page, 4)
     rested(page, 4)
-    page.get_by_role("button", name="One half-step back").click()
+    page.get_by_role("button", name="One step back").click()
     on_frame(page, 3)
     rested(page, 3)
     page.get_by_role("button", name="To the start").click()

@@ -70,7 +70,7 @@ def test_a_run_is_watched_paused_found_again_and_stopped(visitor, stranger) -> N
     assert at(page) == frames(page), "who stands at the end is taken along"
     expect(page).to_have_url(re.compile("step=last"))
 
-    page.get_by_role("button", name="One half-step back").click()
+    page.get_by_role("button", name="One step back").click()
     stays = at(page)
     grown(page, frames(page))
     assert at(page) == stays, "who looks at a step stays there"

@@ -29,12 +29,13 @@ _LABELS = {
     "III": ("log_evidence", "kl", "elbo"),
     "Σ": ("likelihood", "kl_prior", "log_evidence", "kl", "elbo"),
 }
-# how the terms add up: to the ELBO in I and II, to the evidence in Σ; words, as −KL above a number misreads
+# how the terms add up: to the ELBO in I and II; words, as −KL above a number misreads. In Σ they add up to
+# the evidence, which does not stand below them: an "=" would make a false sentence
 _SIGNS = {
     "I": {"entropy": "plus ", "elbo": "= "},
     "II": {"kl_prior": "minus ", "elbo": "= "},
     "III": {},
-    "Σ": {"kl_prior": "minus ", "elbo": "= ", "kl": "plus ", "log_evidence": "= "},
+    "Σ": {"kl_prior": "minus ", "kl": "plus "},
 }
 
 

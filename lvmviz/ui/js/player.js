@@ -4,9 +4,11 @@ import { channel } from "./bus.js";
 
 const FRAMES_PER_SECOND = 20;
 const SLOWEST = 2; // seconds a short trace takes at least, so that each half-step can be seen
+const AGAIN = ".st-key-projector button, .st-key-fit button";
 const ICONS = {
   first: "M5 5v14M19 5l-10 7 10 7z",
   back: "M15 5l-8 7 8 7",
+  on: "M9 5l8 7-8 7",
   play: "M7 5l12 7-12 7z",
   pause: "M8 5v14M16 5v14",
 };
@@ -26,17 +28,18 @@ class Player {
     this.node.className = "lv-player";
     parent.append(this.node);
     this.first = this.button("To the start", () => this.go(0, true), icon("first"));
-    this.back = this.button("One half-step back (left arrow)", () => this.step(-1), icon("back"));
+    this.back = this.button("One step back (left arrow)", () => this.step(-1), icon("back"));
     this.playing = this.button("Play or pause (space)", () => this.toggle(), icon("play"));
+    this.on = this.button("One step on (right arrow)", () => this.step(1), icon("on"));
     this.moves = document.createElement("span");
     this.moves.className = "lv-moves";
     this.node.append(this.moves);
     this.scrubber();
     this.keys = (event) => this.key(event);
     document.addEventListener("keydown", this.keys);
-    // a lecturer turns the projector mode on, and then space shall play, not turn it off again
-    this.projector = (event) => event.target.closest?.(".st-key-projector button")?.blur();
-    document.addEventListener("click", this.projector);
+    // after the mouse has turned the projector mode on, or pressed Fit, space shall play, not press that again
+    this.pressed = ({ detail, target }) => detail > 0 && target.closest?.(AGAIN)?.blur();
+    document.addEventListener("click", this.pressed);
   }
 
   button(label, act, content, into = this.node) {
@@ -77,6 +80,7 @@ class Player {
       this.leave = this.channel.follow(() => this.show());
     }
     this.buttons(data.buttons);
+    this.on.hidden = data.buttons.length > 0; // half-steps by their names lead on
     this.range.max = data.count - 1;
     this.revision = data.revision;
     if (data.revision !== this.channel.revision) {
@@ -85,7 +89,11 @@ class Player {
       this.channel.revision = data.revision; // another trace, or Python moved the position: follow it
       this.stop();
       this.channel.go(data.index);
-      if (data.autoplay) this.toggle();
+      if (data.autoplay) {
+        const pressed = document.activeElement;
+        if (pressed.closest(AGAIN) && !pressed.matches(":focus-visible")) pressed.blur(); // by the mouse
+        this.toggle();
+      }
     } else this.grow(data.steps);
     this.steps = data.steps;
     this.show();
@@ -187,6 +195,9 @@ class Player {
     this.text.classList.toggle("lv-said", Boolean(this.said));
     this.playing.replaceChildren(icon(this.timer ? "pause" : "play"));
     this.first.disabled = this.back.disabled = at === 0;
+    this.on.disabled = at === last;
+    // what only Python can draw is of another frame until it has: the style sheet makes it faint
+    document.documentElement.classList.toggle("lv-ahead", at !== Math.min(this.data.index, last));
     this.node.dataset.index = at;
   }
 
@@ -208,7 +219,8 @@ class Player {
     this.stop();
     this.leave?.();
     document.removeEventListener("keydown", this.keys);
-    document.removeEventListener("click", this.projector);
+    document.removeEventListener("click", this.pressed);
+    document.documentElement.classList.remove("lv-ahead");
     this.node.remove();
   }
 }

@@ -71,6 +71,7 @@ class Plot {
     this.node.style.height = `${data.height}px`;
     this.node.style.cursor = data.clickable ? "crosshair" : "";
     this.node.dataset.name = data.name;
+    this.node.dataset.follows = data.channel ?? "";
     views.set(data.name, this);
     if (data.channel !== this.name) {
       this.leave?.();

@@ -40,6 +40,7 @@ class Table {
     this.data = data;
     this.tell = setTriggerValue;
     views.set(data.name, this);
+    this.node.dataset.follows = data.channel ?? "";
     if (data.channel !== this.name) {
       this.leave?.();
       this.name = data.channel;
