@@ -111,16 +111,17 @@ def draw() -> None:
         view, more = ui.columns()
     controls = ui.Controls(view, more, {Formula: own_formula})
     try:
+        hide = fit.guessing(controls)
         target = controls.choose(Target, "target", Skewed(), POSTERIOR, aside=True)
         family = controls.choose(Family, "family", Gaussian(), FAMILY, aside=True)
         q = fit.sliders(controls, target, family)
         objective = controls.choose(Objective, "objective", ReverseKL(), OBJECTIVE, aside=True)
         with view:
-            fit.fit_buttons()
+            fit.fit_buttons(hide)
         job = _job(ui.Controls(more, more), target, q, objective)
         with stage.picture:
             trace = _trace(job)
-        _show(stage, controls, job, q, trace)
+        _show(stage, controls, job, q, trace, hide)
     except (ValueError, LookupError, OSError) as fault:
         with stage.picture:
             ui.failed(str(fault))
@@ -159,10 +160,12 @@ def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) 
     return Job(vi, steps=steps, seed=controls.value("seed", int, 0, SEED))
 
 
-def _show(stage: ui.Stage, controls: ui.Controls, job: Job, q: fit.Q, trace: Trace | None) -> None:
+def _show(
+    stage: ui.Stage, controls: ui.Controls, job: Job, q: fit.Q, trace: Trace | None, hide: bool
+) -> None:
     vi = summaries.vi(job)
     target = vi.target
-    dark, hide, other = ui.dark(), fit.guessing(controls), fit.second(controls, target)
+    dark, other = ui.dark(), fit.second(controls, target)
     phis = q.phi[None] if trace is None else summaries.phis(trace)
     terms = [summaries.terms(target, q.family, q.phi)] if trace is None else summaries.decompositions(trace)
     depends = (target, q, dark) if trace is None else (trace.job.id, len(trace), dark)
@@ -233,17 +236,20 @@ def _lower_row(
     left, right = ui.halves()
     with left:
         of = "both parts" if len(q.places) > 1 else "q"
-        ui.head("landscape", "ELBO over mean and sd of q", f"click to move {of}")
-        ui.plot(
-            "landscape",
-            lambda: fit_films.landscape(target, q.family, trace, ui.dark(), hide),
-            depends=(target, q.family, trace and depends, ui.dark(), hide),
-            height=ROW,
-            alt="The ELBO over the mean and the standard deviation of q",
-            channel=PLAYER,
-            on_spot=fit.jump(q),
-            mark=None if trace is not None else fit.mark(target, q),
-        )
+        ui.head("landscape", "ELBO over mean and sd of q", "" if hide else f"click to move {of}")
+        if hide:
+            ui.empty("Hidden while you guess: it would tell.", name="landscape", height=ROW)
+        else:
+            ui.plot(
+                "landscape",
+                lambda: fit_films.landscape(target, q.family, trace, ui.dark()),
+                depends=(target, q.family, trace and depends, ui.dark()),
+                height=ROW,
+                alt="The ELBO over the mean and the standard deviation of q",
+                channel=PLAYER,
+                on_spot=fit.jump(q),
+                mark=None if trace is not None else fit.mark(target, q),
+            )
     with right:
         ui.head("iterations", "ELBO over iterations", "" if trace is None or hide else _arrived(trace))
         if trace is None:

@@ -419,7 +419,7 @@ def test_a_click_moves_a_whole_mixture():
 def test_estimates_stand_beside_exact_numbers_with_their_errors(gradient, family):
     phi = some_phi(family)
     made = summaries.estimates(Skewed(), family, phi, gradient, 5)
-    assert [one.name for one in made] == ["ELBO", *(f"slope in {name}" for name in family.names)]
+    assert [one.name for one in made] == ["ELBO", *(f"ELBO's slope in {name}" for name in family.names)]
     elbo = decompose(Skewed(), family, phi).elbo
     assert made[0].exact == pytest.approx(elbo, abs=1e-8)
     for i, one in enumerate(made[1:]):

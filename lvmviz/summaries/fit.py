@@ -193,7 +193,7 @@ def estimates(target: Target, family: Line, phi: Tensor, estimator: Estimator, k
         [ReverseKL().value(target, family, phi[None]), Exact().per_draw(target, family, phi, noise)[0]]
     )
     errors = rows.std(0) / math.sqrt(len(rows)) if len(rows) > 1 else torch.full_like(exact, math.nan)
-    names = ("ELBO", *(f"slope in {name}" for name in family.names))
+    names = ("ELBO", *(f"ELBO's slope in {name}" for name in family.names))
     parts = (exact.tolist(), rows.mean(0).tolist(), errors.tolist())
     return [Estimate(*part) for part in zip(names, *parts, strict=True)]
 

@@ -118,6 +118,7 @@ class Controls:
         The widget is told its value as its default too: a browser that fetches a widget's code only after the
         run that set the value would otherwise show the least of its range, and send that.
         """
+        state.starts(name, default)
         key = state.key(name)
         if key in st.session_state and not _valid(st.session_state[key], parse, write):
             del st.session_state[key]  # kept from another choice with other words or another range

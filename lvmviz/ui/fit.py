@@ -230,10 +230,10 @@ def _put(i: int, mean: float, sd: float) -> None:
 # ---- the optimizer ----
 
 
-def fit_buttons() -> None:
+def fit_buttons(guessing: bool = False) -> None:
     """Fit sets out from where q stands; once it has, q can be put back."""
     with st.container(horizontal=True, gap="small", key="fit"):
-        st.button("Fit", icon=":material/play_arrow:", on_click=_set_out, width="stretch",
+        st.button("Fit", icon=":material/play_arrow:", on_click=_set_out, width="stretch", disabled=guessing,
                   help="Let the optimizer go on from where q stands")  # fmt: skip
         st.button("Back", icon=":material/undo:", on_click=leave, disabled=not fitted(), width="stretch",
                   help="Take q off the optimizer's path, back to where it set out")  # fmt: skip
@@ -295,3 +295,6 @@ def reveal(kl: float, best: float) -> None:
         near = kl - best
         word = "As good as it gets." if near < 0.005 else "Close." if near < 0.05 else "There is room yet."
         st.markdown(f"**{word}** {near:.3f} nats above the best.")
+    st.button(
+        "Show the numbers again", key="end_game", on_click=state.put, args=("guess", False), width="stretch"
+    )

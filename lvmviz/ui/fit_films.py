@@ -85,7 +85,7 @@ def _second_told(target: Target, second: Second) -> str:
     return f"second q\nN({number(mean, 2)}, {number(sd, 2)}²)\nKL {number(kl, 2)}"
 
 
-def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hide: bool) -> Film:
+def landscape(target: Target, family: Line, trace: Trace | None, dark: bool) -> Film:
     """The ELBO over mean and sd with the paths of all starts; without a trace a ring to be put on q."""
     means, sds, elbo = summaries.hills(target, family)
     place, kl = summaries.best(target, family)
@@ -98,8 +98,8 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool, hid
         path,
         log_evidence=summaries.evidence(target),
         others=None if ways is None else ways[1:],
-        best=None if hide or place is None else (place.mean, place.sd),
-        best_label=f"best, KL {number(kl, 3)}",
+        best=None if place is None else (place.mean, place.sd),
+        best_label=f"best ELBO, KL {number(kl, 3)}",
         dark=dark,
     )
 

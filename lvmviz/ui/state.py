@@ -26,6 +26,7 @@ class _State:
     controls: Link = dataclasses.field(default_factory=dict)  # what the controls said in this run
     keys: dict[str, str] = dataclasses.field(default_factory=dict)  # the controls' keys by their names
     renewed: dict[str, int] = dataclasses.field(default_factory=dict)  # how often a control got another key
+    defaults: dict[str, object] = dataclasses.field(default_factory=dict)  # where the controls started
     written: Link | None = None  # the query string as we wrote it
     shown: Link | None = None  # the link of the last run
     past: list[Link] = dataclasses.field(default_factory=list)
@@ -183,6 +184,15 @@ def renew(name: str) -> None:
     state = _state()
     st.session_state.pop(state.keys.pop(name, key(name)), None)
     state.renewed[name] = state.renewed.get(name, 0) + 1
+
+
+def starts(name: str, default: object) -> None:
+    """Where a control starts: one that nobody moved goes along when that is another place now."""
+    state = _state()
+    before = state.defaults.get(name, default)
+    state.defaults[name] = default
+    if before != default and st.session_state.get(key(name)) == before:
+        renew(name)
 
 
 def put(name: str, value: object) -> None:

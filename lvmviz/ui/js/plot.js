@@ -3,6 +3,7 @@
 import { channel, hands, views } from "./bus.js";
 import { film } from "./frames.js";
 import { Hand } from "./hand.js";
+import { Told } from "./told.js";
 
 const CONFIG = { displayModeBar: false, responsive: false, doubleClick: "reset", showTips: false };
 let loading;
@@ -45,6 +46,7 @@ class Plot {
     this.node.className = "lv-plot";
     this.node.setAttribute("role", "img");
     parent.append(this.node);
+    this.told = new Told(this.node);
     this.busy = false; // a react is under way
     this.held = false; // a pointer is down on the picture
     this.stale = false; // something changed meanwhile
@@ -148,6 +150,7 @@ class Plot {
         this.drawn += 1;
         this.node.dataset.drawn = this.drawn;
         this.node.dataset.frame = this.channel?.index ?? 0;
+        this.told.update(figure);
         this.hand?.landed();
         this.ring();
         if (!this.listening) this.listen();
@@ -192,6 +195,7 @@ class Plot {
   close() {
     this.leave?.();
     this.hand?.close();
+    this.told.close();
     this.unmark?.();
     this.resize.disconnect();
     window.removeEventListener("pointerup", this.release);
