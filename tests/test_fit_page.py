@@ -1,6 +1,7 @@
 """The page Fit q in one dimension without a browser: its numbers, the hand, the formula, the words."""
 
 import contextlib
+import dataclasses
 import io
 import json
 import math
@@ -18,6 +19,7 @@ from streamlit.testing.v1 import AppTest
 
 from lvmviz import (
     IWAE,
+    LBFGS,
     VI,
     Cauchy,
     ConjugateGaussian,
@@ -54,8 +56,10 @@ from lvmviz.quadrature import forward_kl
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.ui import fit, fit_films, fit_numbers
+from lvmviz.ui.code import spelled
 from lvmviz.ui.derivation import agrees, latex
 from lvmviz.ui.derivation_vi import lines
+from lvmviz.ui.runs import page_of
 from tests.widgets import control
 
 PAGE = Path(__file__).parents[1] / "pages" / "02_fit_q_1d.py"
@@ -862,3 +866,42 @@ def test_no_equation_is_read_down_the_thermometer():
     """log p(x) stands above KL and ELBO, so it is not what they add up to there."""
     words = labels._SIGNS["Σ"]
     assert not any("=" in word for word in words.values())
+
+
+# ---- the way back from a run ----
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"target": TwoModes(), "mean": -3.0, "sd": 0.5},
+        {"target": Cauchy(), "family": StudentQ(), "objective": IWAE(draws=5), "starts": 4},
+        {"optimizer": LBFGS(), "gradient": Reparameterized(draws=7), "mean": 1.25},
+    ],
+)
+def test_a_run_opens_on_this_page(more):
+    vi = VI(**{"mean": 2.0, "sd": 1.4142, **more})
+    ends = fit.range_of(vi.target)
+    vi = dataclasses.replace(vi, within=(ends.low, ends.high))
+    job = Job(vi, steps=30, seed=3)
+    url_there, link = page_of(job)  # type: ignore[misc]
+    assert url_there == "fit_q_1d"
+    app = page(**link)
+    assert not app.warning and not app.error
+    (code,) = [block.value for block in app.code if "trace = run" in block.value]
+    assert spelled(vi) in code and "steps=30, seed=3" in code
+
+
+def test_a_run_that_no_controls_ask_for_has_no_way_here():
+    ends = fit.range_of(Skewed())
+    fair = VI(mean=2.0, sd=1.4, within=(ends.low, ends.high))
+    assert page_of(Job(fair, steps=30)) is not None
+    for job in (
+        Job(fair, steps=5000), Job(fair, steps=30, seed=10**6), Job(fair, steps=30, every=2),
+        Job(VI(), steps=30),
+        Job(dataclasses.replace(fair, mean=1e5), steps=30),
+        Job(dataclasses.replace(fair, tolerance=1e-3), steps=30),
+        Job(dataclasses.replace(fair, family=MixtureOf2(), phi=(0.0, 1.0, 2.0, 0.0, 0.0)), steps=30),
+    ):  # fmt: skip
+        assert page_of(job) is None

@@ -22,6 +22,7 @@ from lvmviz.ui import frame, site, state
 from lvmviz.ui.background import pace
 from lvmviz.ui.code import spelled
 from lvmviz.ui.controls import Controls, link_of
+from lvmviz.ui.fit_link import URL, fit_link
 from lvmviz.ui.owner import owner
 from lvmviz.ui.plot import plot
 from lvmviz.ui.table import Cell, Column, noted, picked, table
@@ -161,6 +162,8 @@ def settings(job: Job) -> str:
 
 def page_of(job: Job) -> tuple[str, dict[str, str]] | None:
     """The address of the page that shows this very job, and its link; None where no page can ask for it."""
+    if (link := fit_link(job)) is not None:
+        return URL, link
     name = type(job.algorithm).__name__
     page = next((page for page in site.pages() if page.shows == name), None)
     if page is None or job.steps % page.steps:
