@@ -24,7 +24,7 @@ from lvmviz.targets import Target
 NEAR_ONE = 1e-4  # Renyi orders this near 1 use the form without a logarithm's cancellation
 DIVERGES = 1e-6  # share of an integral in its outermost nodes from which on it counts as infinite
 LOST = 42.0  # nats below a whole, a part of it is lost in rounding
-STEP, MOST_STEPS = 0.4, 500  # of IWAE's integral over log t
+STEP, MOST_STEPS, BEND = 0.4, 500, 8.0  # of IWAE's integral over log t; from there on steps grow
 
 
 class Objective(Choice):
@@ -158,9 +158,8 @@ def _near_elbo(line: Nodes, rest: float) -> Tensor:
 class IWAE(Objective):
     """The evidence as K draws at a time see it: a bound that rises from the ELBO to log p(x) with K.
 
-    E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016). Its value
-    needs no draws: log y = int_0^inf (e^-t - e^-ty) dt/t (Frullani) makes it one integral of the K-th power
-    of M(s) = E_q[e^-sw]. From draws it is unbiased.
+    E[log 1/K sum_k w_k], w_k = p(x, z_k) / q(z_k), z_k ~ q (Burda, Grosse and Salakhutdinov, 2016). By log y
+    = int_0^inf (e^-t - e^-ty) dt/t (Frullani) it is one integral of the K-th power of M(s) = E_q[e^-sw].
     """
 
     title = "IWAE"
@@ -194,23 +193,24 @@ class IWAE(Objective):
 def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float) -> Tensor:
     """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral.
 
-    Over u = log t it ends where the integrand is lost in rounding; the trapezoidal rule is spectral there.
+    Over u = log t it ends where all is rounding; u = v + e^(v - BEND) reaches there also under heavy tails.
     """
     shift = torch.logsumexp(log_weights + log_ratio, -1).detach()
     height = log_ratio - shift.unsqueeze(-1)
     low, high = _ends_of_log_t(height.detach(), log_weights.detach(), count)
+    high = torch.minimum(high, BEND + high.clamp(min=1.0).log())
     steps = min(MOST_STEPS, math.ceil(float(((high - low) / step).max())))
     h = ((high - low) / steps).clamp(min=step).unsqueeze(-1)
-    u = low.unsqueeze(-1) + h * torch.arange(steps + 1, dtype=low.dtype, device=low.device)
-    decay = torch.exp(-torch.exp(u.unsqueeze(-1) - math.log(count) + height.unsqueeze(-2)))
-    moment = (decay @ log_weights.exp().unsqueeze(-1)).squeeze(-1)
-    return shift + (h * (torch.exp(-torch.exp(u)) - moment**count)).sum(-1)
+    v = low.unsqueeze(-1) + h * torch.arange(steps + 1, dtype=low.dtype, device=low.device)
+    u, wider = v + torch.exp(v - BEND), 1.0 + torch.exp(v - BEND)
+    rate = (u.unsqueeze(-1) - math.log(count) + height.unsqueeze(-2)).clamp(max=LOST).exp()
+    moment = (torch.exp(-rate) @ log_weights.exp().unsqueeze(-1)).squeeze(-1)
+    return shift + (h * wider * (torch.exp(-torch.exp(u)) - moment**count)).sum(-1)
 
 
 def _ends_of_log_t(height: Tensor, log_weights: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """The range (B,) of log t outside which e^-t and M(t / K)^K are equal to rounding: both 1, or both 0."""
-    heavy = torch.where(log_weights > -LOST, height, 0.0)
-    low = -LOST - heavy.amax(-1).clamp(min=0.0)
+    low = -LOST - torch.where(log_weights > -LOST, height, 0.0).amax(-1).clamp(min=0.0)
     ordered, index = height.sort(-1)
     below = log_weights.exp().gather(-1, index).cumsum(-1).log()
     rare = (count * below < -LOST).sum(-1, keepdim=True).clamp(max=height.shape[-1] - 1)

@@ -704,3 +704,59 @@ def test_only_q_moves_when_q_moves():
     calls.clear()
     decompose(Counted(f), Gaussian(), [0.1, 0.0])
     assert 0 < sum(calls) < 0.25 * first
+
+
+# ---- found by attack ----
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_borders_are_found_wherever_they_lie(seed):
+    """A border between a panel's end and its outermost node was missed by both rules."""
+    rng = np.random.default_rng(seed)
+    centre, width = rng.uniform(-50, 50), 10 ** rng.uniform(-1.3, 1.5)
+    box = Formula(lambda z: torch.where((z - centre).abs() < width, 0.0, -1e9))
+    told = log_evidence(box)
+    assert abs(told - math.log(2 * width)) <= 10 * told.error + 1e-11
+    cut = centre + width * rng.uniform(-2, 2)
+    half = Formula(lambda z: torch.where(z > cut, normal(z, centre, width), -1e9))
+    told = log_evidence(half)
+    assert abs(told - norm.logsf((cut - centre) / width)) <= 10 * told.error + 1e-11
+
+
+def test_a_kl_of_nothing_is_not_chased_into_its_rounding():
+    """Where every Gaussian fit of a Gaussian ends: panels were cut there without end."""
+    target, asked = ConjugateGaussian(), []
+
+    class Counted(ConjugateGaussian):
+        def log_terms(self, z):
+            asked.append(len(z))
+            return target.log_terms(z)
+
+    mean, variance = moments(target)
+    for off in (0.0, 1e-8, 1e-7, 1e-6):
+        asked.clear()
+        terms = decompose(Counted(), Gaussian(), [mean + off, 0.5 * math.log(variance)])
+        assert sum(asked) < 20_000
+        assert terms.kl == pytest.approx(off**2 / (2 * variance), abs=1e-16)
+
+
+@pytest.mark.parametrize("order", [0.9992, 0.9995, 1.0005, 1.0008])
+def test_renyi_near_order_one_neither_breaks_nor_saturates(order):
+    """Against the closed form of two Gaussians (Gil, Alajaji and Linder, 2013)."""
+    sd, apart = 0.02, 30.0
+    target, rest = Spike(centre=apart, sd=sd), 1.0 - order
+    variance = order * sd**2 + rest * 1.0
+    told = renyi(target, Gaussian(), [0.0, 0.0], order)
+    if variance <= 0.0:
+        assert told.divergence == math.inf
+        return
+    logs = math.log(math.sqrt(variance) / (1.0**rest * sd**order)) / rest
+    exact = order * apart**2 / (2 * variance) + logs
+    assert told.divergence == pytest.approx(exact, rel=1e-8)
+    assert told.bound == pytest.approx(-3.2 - exact, rel=1e-8)
+
+
+def test_renyi_above_order_one_says_infinite_however_near():
+    for order in (1.0005, 1.0011):
+        told = renyi(Skewed(), LaplaceQ(), [0.5, 0.3], order)
+        assert (told.bound, told.divergence) == (-math.inf, math.inf)

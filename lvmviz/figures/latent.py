@@ -85,10 +85,10 @@ def posterior(first: np.ndarray, second: np.ndarray, density: np.ndarray, mean: 
         colours, height=height, margin=Margin(34, 4, 4, 28), xaxis=axes[0],
         yaxis={**axes[1], "scaleanchor": "x"},
     )  # fmt: skip
-    top = float(density.max())
+    heights = np.round(density / float(density.max()), 3).tolist()  # all there is to see, in few signs
     for level in LEVELS:
         made.add_trace({
-            "type": "contour", "x": first.tolist(), "y": second.tolist(), "z": (density / top).tolist(),
+            "type": "contour", "x": first.tolist(), "y": second.tolist(), "z": heights,
             "contours": {"type": "constraint", "operation": "<", "value": level}, "hoverinfo": "skip",
             "fillcolor": theme.fill(colours.posterior, 0.28), "showscale": False, "line": {
                 "width": 0.75, "color": theme.fill(colours.posterior, 0.6)},

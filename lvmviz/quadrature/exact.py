@@ -23,6 +23,7 @@ from lvmviz.targets import Target
 Phi = Tensor | Sequence[float]
 NEAR_ONE = 1e-3  # Renyi orders this near 1 use the form without a logarithm's cancellation
 MISSED = 1e-6  # nats between two ways to one number: more is no rounding
+LEAST = 1e-17  # nats, of a panel: a KL of 0 is left alone, not chased into its rounding
 DOUBT = 1e-3  # a density whose mass is not known to a thousandth does not settle
 UNSETTLED = (
     "the mass of exp(log p) is infinite or does not settle: log p must have no pole and must fall faster "
@@ -86,7 +87,7 @@ def decompose(target: Target, family: Line, phi: Phi) -> Decomposition:
             [joint - log_q, joint, -log_q, likelihood, gap[1], gap_prior[1]]
         )
 
-    sums = integrate(rows, _edges(target, family, phi))
+    sums = integrate(rows, _edges(target, family, phi), least=LEAST)
     elbo, joint, entropy, likelihood, kl, kl_prior = _integrals(sums)
     kl = Integral(kl, kl.error + p.log_total.error)
     terms = (p.log_total, elbo, kl, joint, entropy, likelihood, kl_prior)
@@ -107,7 +108,7 @@ def forward_kl(target: Target, family: Line, phi: Phi) -> Integral:
         weight, value = _gap(log_p(z) - p.log_total, q(z))
         return weight[None], value[None]
 
-    (kl,) = _integrals(integrate(rows, _edges(target, family, phi)))
+    (kl,) = _integrals(integrate(rows, _edges(target, family, phi), least=LEAST))
     return Integral(kl, kl.error + p.log_total.error)
 
 
@@ -120,14 +121,17 @@ def renyi(target: Target, family: Line, phi: Phi, alpha: float) -> RenyiTerms:
     """
     p, log_p, q = _joint(target), _log_joint(target), _q(family, phi)
     rest = 1.0 - alpha
-    if abs(rest) < NEAR_ONE:
-        return _near_kl(target, family, phi, rest)
-    try:
+    near = _near_kl(target, family, phi, rest) if abs(rest) < NEAR_ONE else None
+    if near is not None and rest >= 0.0:
+        return near
+    try:  # of an order above 1 the integral may be infinite, however near
         tilted = _mass(lambda z: _clean(rest * log_p(z) + alpha * q(z)))
         seen = tilted.survey._replace(top=tilted.survey.top - rest * p.log_total)
         own = _mass(lambda z: _clean(rest * (log_p(z) - p.log_total) + alpha * q(z)), seen)
     except NotIntegrable:
         return RenyiTerms(Integral(math.inf / rest), Integral(-math.inf / rest))
+    if near is not None:
+        return near
     bound, divergence = tilted.log_total, own.log_total
     slack = p.log_total.error + divergence.error / abs(rest)
     return RenyiTerms(Integral(bound / rest, bound.error / abs(rest)), Integral(-divergence / rest, slack))
@@ -246,8 +250,8 @@ def _integrals(sums: Sums) -> list[Integral]:
     return [Integral(float(v), float(e)) for v, e in zip(sums.value, sums.error, strict=True)]
 
 
-def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> RenyiTerms:
-    """Renyi of order 1 - rest, where the logarithm's argument is nearly 1."""
+def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> RenyiTerms | None:
+    """Renyi of order 1 - rest where the logarithm's argument is nearly 1; None where it is not."""
     p, log_p, q = _joint(target), _log_joint(target), _q(family, phi)
 
     def rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -257,5 +261,9 @@ def _near_kl(target: Target, family: Line, phi: Phi, rest: float) -> RenyiTerms:
 
     bound, divergence = _integrals(integrate(rows, _edges(target, family, phi)))
     if rest:
-        bound, divergence = (Integral(math.log1p(rest * x) / rest, x.error) for x in (bound, divergence))
+        if not all(abs(rest * x) < 0.5 for x in (bound, divergence)):
+            return None
+        bound, divergence = (
+            Integral(math.log1p(rest * x) / rest, x.error / (1.0 + rest * x)) for x in (bound, divergence)
+        )
     return RenyiTerms(bound, Integral(-divergence, divergence.error + p.log_total.error))

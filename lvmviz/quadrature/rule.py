@@ -41,6 +41,9 @@ _G = [
 ]
 NODES = np.array([-x for x in _X] + _X[-2::-1])  # (15,)
 RULES = np.array([_K + _K[-2::-1], _G + _G[-2::-1]]).T  # (15, 2) Kronrod, Gauss
+PLACES = np.concatenate([[-1.0], NODES, [1.0]])  # with the panel's ends
+ENDS = np.array([[0, 1, 2, 3], [16, 15, 14, 13]])  # from either end inwards
+JUMP = 4.0  # times the steps between the next nodes
 QUARTERS = np.linspace(0.0, 1.0, 5)
 
 
@@ -72,17 +75,23 @@ def panels(places: np.ndarray, low: float = -FAR, high: float = FAR) -> np.ndarr
     return t[np.concatenate([[True], np.diff(t) > 1e-13 * (1 + np.abs(t[1:]))])]
 
 
-def integrate(integrand: Integrand, edges: np.ndarray, open_ends: bool = True) -> Sums:
-    """Every integral over [edges[0], edges[-1]] in t, and beyond both when the ends are open."""
+def integrate(
+    integrand: Integrand, edges: np.ndarray, open_ends: bool = True, least: float = 0.0
+) -> Sums:
+    """Every integral over [edges[0], edges[-1]] in t, and beyond both when the ends are open.
+
+    A panel that may be off by no more than `least` is good enough: of an integral that is zero but for
+    rounding no share is small.
+    """
     with np.errstate(all="ignore"):  # infinities are answers here: inf - inf is undefined, exp(-1e300) is 0
-        value, error, kept = _adapt(integrand, edges)
+        value, error, kept = _adapt(integrand, edges, least)
         if open_ends:
             rest, doubt = _tails(integrand, to_z(edges[[0, -1]]))
             value, error = value + rest, error + doubt
         return Sums(value, np.where(np.isfinite(value), error, 0.0), kept)
 
 
-def _adapt(integrand: Integrand, edges: np.ndarray) -> Sums:
+def _adapt(integrand: Integrand, edges: np.ndarray, least: float) -> Sums:
     left, right = edges[:-1], edges[1:]
     value = error = size = endless = np.zeros(1)
     kept = [edges[-1:]]
@@ -91,7 +100,7 @@ def _adapt(integrand: Integrand, edges: np.ndarray) -> Sums:
         endless = endless + blown
         grain = 2 * EPS * np.abs(left) / (right - left) * bulk  # places are rounded
         whole = (size + bulk.sum(1))[:, None]
-        cut = (doubt > np.maximum(TOLERANCE / 16 * whole, grain)).any(axis=0)
+        cut = (doubt > np.maximum(np.maximum(TOLERANCE / 16 * whole, least), grain)).any(axis=0)
         if turn == ROUNDS - 1 or cut.sum() > MOST_PANELS:
             cut = np.zeros_like(cut)
         done = ~cut
@@ -105,9 +114,13 @@ def _adapt(integrand: Integrand, edges: np.ndarray) -> Sums:
 
 
 def _sweep(integrand: Integrand, left: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, ...]:
-    """(Q, n) every integral over every panel, its error, the integral of |f|; and the infinities (Q,) met."""
+    """(Q, n) every integral over every panel, its error, the integral of |f|; and the infinities (Q,) met.
+
+    Both rules miss what happens between a panel's end and its outermost node: where f changes more there than
+    between the next nodes, which lie farther apart, it has a jump.
+    """
     half = 0.5 * (right - left)[:, None]
-    t = 0.5 * (left + right)[:, None] + half * NODES
+    t = 0.5 * (left + right)[:, None] + half * PLACES
     angle = 0.5 * np.pi * np.sinh(t)
     z = np.sinh(angle)
     f = evaluate(integrand, z.ravel()).reshape(-1, *z.shape)
@@ -117,11 +130,14 @@ def _sweep(integrand: Integrand, left: np.ndarray, right: np.ndarray) -> tuple[n
         blown = np.where(up, np.inf, 0.0) - np.where(down, np.inf, 0.0)
         f = np.where(np.isfinite(f), f, 0.0)
     f *= half * (0.5 * np.pi) * np.cosh(t) * np.cosh(angle)
+    steps = np.abs(np.diff(f[..., ENDS], axis=-1))  # (Q, n, 2, 3)
+    jump = (1.0 - _X[0]) * np.maximum(steps[..., 0] - JUMP * steps[..., 1:].max(-1), 0.0).sum(-1)
+    f = f[..., 1:-1]
     both = f @ RULES
-    size = np.abs(f, out=f) @ RULES[:, 0]
+    size = np.abs(f) @ RULES[:, 0]
     gap = np.abs(both[..., 0] - both[..., 1])
     share = 200 * np.divide(gap, size, out=np.zeros_like(gap), where=size > 0)
-    return both[..., 0], size * np.minimum(share * np.sqrt(share), share / 200), size, blown
+    return both[..., 0], size * np.minimum(share * np.sqrt(share), share / 200) + jump, size, blown
 
 
 def evaluate(integrand: Integrand, z: np.ndarray) -> np.ndarray:

@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from scipy.spatial import KDTree
 
+from lvmviz.algorithms.vae import VAEWeights
 from lvmviz.core import generator
 from lvmviz.divergences import Decomposition
 from lvmviz.kept import kept
 from lvmviz.latent_model import LOG_2PI
+from lvmviz.likelihoods import Bernoulli, ContinuousBernoulli
 from lvmviz.summaries.vae.evidence import latent_model, latent_plane, told
 from lvmviz.summaries.vae.moment import Half, Moment, decode, exact_possible, half, q
 from lvmviz.summaries.vae.pictures import all_means
@@ -129,14 +131,23 @@ def _normal(z: np.ndarray) -> np.ndarray:
     return np.exp(-0.5 * (z**2).sum(-1)) / (2.0 * math.pi)
 
 
+def varies(at: Moment) -> bool:
+    """Whether the variance of x given z depends on z; with Gaussian noise it is the same everywhere."""
+    return isinstance(at.vae.likelihood, (Bernoulli, ContinuousBernoulli))
+
+
 @kept(KEPT, _bytes, key=_of)
 def uncertainty(at: Moment, view: View, side: int) -> np.ndarray:
-    """Mean over the pixels of the variance (side, side) of x given z, for a mean m of a pixel m (1 - m).
+    """Mean over the pixels of the variance (side, side) of x given z, where that depends on z.
 
-    For images whose pixels are 0 or 1; with Gaussian noise the variance is the same everywhere.
+    In an exponential family p(x) = exp(x output) / C(output) it is the slope of the mean in the output.
     """
-    mean = decode(at, view.whole(view.points(side)))
-    return (mean * (1.0 - mean)).mean(-1)
+    z = torch.tensor(view.whole(view.points(side)))
+    with torch.no_grad():
+        output = at.vae.decode(VAEWeights(*(part.double() for part in at.weights)), z)
+    output.requires_grad_()
+    (slope,) = torch.autograd.grad(at.vae.likelihood.mean(output).sum(), output)
+    return slope.mean(-1).numpy()
 
 
 def walk(start: np.ndarray, end: np.ndarray, path: str, frames: int) -> np.ndarray:

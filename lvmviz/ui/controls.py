@@ -249,6 +249,8 @@ def _short(value: float) -> str:
 
 def _number(text: str, kind: type, meta: Knob) -> Any:
     try:
+        if not text.isascii() or "_" in text:
+            raise ValueError
         number = kind(text) if kind is float else int(text)
     except ValueError:
         raise ValueError("it is no number" if kind is float else "it is no whole number") from None

@@ -26,6 +26,7 @@ from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
 NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
 SECOND = Knob(help="Another q, dashed, to compare with.", label="Second q", more=True)
+FARTHEST, NARROWEST, WIDEST = 1e6, 2e-3, 1e5  # of what a picture shows: q's controls go no further
 _ANSWERS, _AUTOPLAY = "lvmviz.answers", "lvmviz.autoplay"
 _RANGE, _POSTERIOR = "lvmviz.range", "lvmviz.posterior"
 
@@ -85,6 +86,11 @@ def _put_on(target: Target) -> None:
 def range_of(target: Target) -> Range:
     """What a picture of the posterior shows, in round numbers."""
     low, high = summaries.extent(target)
+    if not (max(abs(low), abs(high)) < FARTHEST and NARROWEST < high - low < WIDEST):
+        raise ValueError(
+            f"This posterior lies between z = {low:.3g} and {high:.3g}: scale or shift z, so that it is "
+            f"nearer to 0 than {FARTHEST:g}, and between {NARROWEST:g} and {WIDEST:g} wide"
+        )
     grain = 10.0 ** (math.floor(math.log10(high - low)) - 2)  # three digits of the width, wherever it lies
     low, high = (round(round(end / grain) * grain, 12) for end in (low, high))
     return Range(low, high, float(f"{0.004 * (high - low):.1g}"), float(f"{0.5 * (high - low):.2g}"))

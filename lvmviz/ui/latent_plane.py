@@ -37,7 +37,8 @@ class Marks(NamedTuple):
 
     pin: np.ndarray  # (2,)
     image: Image | None  # its q is drawn
-    walk: np.ndarray | None  # (frames, 2)
+    paths: Sequence[tuple[np.ndarray, bool]]  # places (n, 2), and whether a line joins them
+    spots: Sequence[tuple[np.ndarray, str]] = ()  # places (2,) with a name
 
 
 def _side(at: Moment, small: int) -> int:
@@ -73,26 +74,35 @@ def _variance(at: Moment, view: View, dark: bool) -> Back:
     return Back(figures.amount(summaries.uncertainty(at, view, MAP), dark=dark), True, [])
 
 
+VARIANCE = "Decoder variance"
 MODES: dict[str, Callable[[Moment, View, bool], Back]] = {
     "Manifold by class": _manifold,
     "Training images": _points,
     "Holes": _holes,
-    "Decoder variance": _variance,
+    VARIANCE: _variance,
 }
 SAID = {
     "Manifold by class": "ink fades where no training image lives",
     "Training images": "means of their q's, coloured by class",
     "Holes": "aggregated posterior minus prior: blue has more, red is a hole",
-    "Decoder variance": "variance of a pixel given z, mean over pixels: more ink is more",
+    VARIANCE: "variance of a pixel given z, mean over pixels: more ink is more",
 }
+
+
+def modes(at: Moment) -> tuple[str, ...]:
+    """What can be shown of this model: the variance of x only where it depends on z."""
+    return tuple(mode for mode in MODES if mode != VARIANCE or summaries.varies(at))
 
 
 def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: Callable[[], None]) -> None:
     """Draw it. Only a pin is told to the server."""
     dark, side = frame.dark(), _side(at, ATLAS)
     asked = (*at.key, view, mode, dark)
+    id = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
+    # apart from what a pin changes: what is the same text as before is not sent again
+    component("latent_still")(key="latent_still", data=_still(id, at, view, mode, dark, side), height=0)
     data = {
-        **_still(hashlib.sha256(repr(asked).encode()).hexdigest()[:16], at, view, mode, dark, side),
+        "id": id,
         "centre": view.centre,
         "edge": view.edge,
         "height": int(height * frame.scale()),
@@ -133,10 +143,11 @@ def _ticks(middle: float, edge: float) -> list[dict[str, Any]]:
 
 
 def _line(points: np.ndarray, colour: str, width: float, dash: Sequence[float] = (), fill: str = "",
-          dots: str = "") -> dict[str, Any]:  # fmt: skip
-    """A line (2, n); with `dots`, a disc at every point, the first filled so."""
+          dots: str = "", joined: bool = True) -> dict[str, Any]:  # fmt: skip
+    """A line (2, n), or only its points; with `dots`, a disc at every point, the first filled so."""
     x, y = np.round(points, 4).tolist()
-    return {"x": x, "y": y, "colour": colour, "width": width, "dash": list(dash), "fill": fill, "dots": dots}
+    return {"x": x, "y": y, "colour": colour, "width": width, "dash": list(dash), "fill": fill, "dots": dots,
+            "joined": joined}  # fmt: skip
 
 
 def _lines(view: View, marks: Marks, dark: bool) -> list[dict[str, Any]]:
@@ -150,8 +161,8 @@ def _lines(view: View, marks: Marks, dark: bool) -> list[dict[str, Any]]:
             made.append(
                 _line(figures.ellipse(marks.image.mean[axes], root, sds), inks.q_mark, width, (), fill)
             )
-    if marks.walk is not None:
-        made.append(_line(marks.walk.T, inks.text, 1.75, dots=inks.text))
+    for points, joined in marks.paths:
+        made.append(_line(points.T, inks.text, 1.75, dots=inks.text if joined else inks.bg, joined=joined))
     made.append(_line(np.stack([marks.pin, marks.pin], 1), inks.q_mark, 2.0, dots=inks.q_mark))
     return made
 
@@ -169,7 +180,8 @@ def _words(at: Moment, view: View, mode: str, marks: Marks, dark: bool) -> list[
             middle = np.median(means[labels[: len(means)] == label], 0)
             ring = theme.tokens(dark).categories[label % 20]
             made.append({"at": middle.tolist(), "text": names[label], "ring": ring})
-    return [*made, {"at": marks.pin.tolist(), "text": "pinned", "ring": "", "shift": -17}]
+    named = [*marks.spots, (marks.pin, "pinned")]
+    return made + [{"at": at.tolist(), "text": text, "ring": "", "shift": -17} for at, text in named]
 
 
 def pinned() -> tuple[float, float]:

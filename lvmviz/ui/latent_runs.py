@@ -8,14 +8,15 @@ from streamlit.delta_generator import DeltaGenerator
 from lvmviz.algorithms.vae import TrainVAE
 from lvmviz.runs import engine, handle
 from lvmviz.runs.job import LONG, Job, Trace
-from lvmviz.runs.store import title
+from lvmviz.runs.store import run_id, title
 from lvmviz.summaries import vae as summaries
 from lvmviz.ui import background, frame, runs, state
 from lvmviz.ui.live import LONG_S, live
 from lvmviz.ui.owner import owner
 from lvmviz.ui.runs import Listed
 
-RUN = "run"  # in the link
+RUN, DEFAULT = "run", "default"  # in the link: a run's id, or the run of FIRST, trained or not
+NOT_YET = "VAE, Digits (not trained yet)"
 FIRST = Job(TrainVAE(), steps=300)  # what the VAE lab trains when nothing is changed
 EMPTY = 446  # px
 _FAULT = "lvmviz.latent.fault"
@@ -23,24 +24,32 @@ _FAULT = "lvmviz.latent.fault"
 
 def chosen(controls: DeltaGenerator, picture: DeltaGenerator) -> Trace | None:
     """The trace of the chosen run as far as it is; None where there is nothing to walk on, which is said."""
-    found = [one for one in runs.mine() if _walkable(one)]
-    if not found:
+    found = {one.run.id: one for one in runs.mine() if _walkable(one)}
+    first, asked = run_id(FIRST, owner()), state.placed(RUN)
+    id = first if asked == DEFAULT else asked
+    missing = asked == DEFAULT and first not in found
+    if found:
+        id = _pick(controls, id, {DEFAULT: NOT_YET} if missing else {}, found)
+    if id not in found:
+        state.place(RUN, asked if asked == DEFAULT else "")
         with picture:
             return _offer()
-    ids = {one.run.id: _named(one) for one in found}
-    asked = state.placed(RUN)
-    if asked and asked not in ids:
+    state.place(RUN, id)
+    return _trace(found[id])
+
+
+def _pick(controls: DeltaGenerator, asked: str, more: dict[str, str], found: dict[str, Listed]) -> str:
+    """The control for the run; `more` are choices that are no runs yet, and come first."""
+    names = more | {id: _named(one) for id, one in found.items()}
+    if asked and asked not in names and not more:
         state.problem("The link's run is not on this computer: another one is shown.")
     key = f"lvmviz.latent.run.{state.generation()}"
-    first = asked if asked in ids else found[0].run.id
-    if st.session_state.get(key) not in ids:
-        st.session_state[key] = first
-    id = controls.selectbox(
-        "Run", list(ids), list(ids).index(st.session_state[key]), key=key, format_func=lambda id: ids[id],
+    if st.session_state.get(key) not in names:
+        st.session_state[key] = asked if asked in names else next(iter(names))
+    return controls.selectbox(
+        "Run", list(names), list(names).index(st.session_state[key]), key=key, format_func=names.__getitem__,
         help="Runs of the VAE lab on images, newest first.",
     )  # fmt: skip
-    state.place(RUN, "" if id == found[0].run.id and not asked else id)
-    return next(_trace(one) for one in found if one.run.id == id)
 
 
 def _walkable(one: Listed) -> bool:

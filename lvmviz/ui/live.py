@@ -31,7 +31,9 @@ def live(job: Job) -> Trace | None:
     strip that tells how it goes. The page draws itself again when there is more.
     Raises ValueError, with a sentence for the person, when the job cannot start.
     """
-    with st.container(key="live"):  # whatever stands in it, what the page draws below keeps its place and stays in view
+    with st.container(
+        key="live"
+    ):  # whatever stands in it, what the page draws below keeps its place and stays in view
         if not job.long or background.here(job):
             return _inline(job)
         return _watched(job) if engine.wanted() else _without_engine(job)

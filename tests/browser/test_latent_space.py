@@ -1,8 +1,11 @@
 """The latent space in a browser: hovering asks nobody, a pin tells numbers, keys walk, it fits the screen."""
 
+import io
 import re
 
+import numpy as np
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
 from lvmviz import Job, TrainVAE
@@ -52,7 +55,7 @@ def test_hovering_decodes_and_asks_nobody(visitor):
 
 def test_a_click_pins_and_the_numbers_follow(visitor):
     page = opened(visitor)
-    before = page.locator(NUMBERS).inner_text()
+    before = page.locator(NUMBERS).text_content() or ""
     x, y = middle(page)
     page.mouse.click(x + 90, y - 60)
     expect(page).to_have_url(re.compile(r"at=[\d.]+%2C[\d.]+"))
@@ -60,6 +63,111 @@ def test_a_click_pins_and_the_numbers_follow(visitor):
     expect(page.locator(".lv-plot[data-name=pinned]")).to_contain_text("at the pin")
     expect(page.locator(NUMBERS)).not_to_have_text(before)
     expect(page.locator(NUMBERS)).to_contain_text("±")
+
+
+def test_a_pin_does_not_send_the_atlas_again(visitor):
+    got: list[tuple[int, bool]] = []
+    seen = lambda data: got.append((len(data), b"latent_still" in bytes(data, "utf8")  # noqa: E731
+                                    if isinstance(data, str) else b'"atlas"' in data))  # fmt: skip
+    visitor.page.on("websocket", lambda socket: socket.on("framereceived", seen))
+    page = opened(visitor)
+    assert any(large for _, large in got)
+    got.clear()
+    x, y = middle(page)
+    page.mouse.click(x + 40, y + 70)
+    expect(page.locator(".lv-plot[data-name=pinned]")).to_contain_text("at the pin")
+    expect(page).to_have_url(re.compile("at="))
+    assert not any(large for _, large in got)
+    assert 0 < sum(size for size, _ in got) < 250_000
+
+
+CELLS = 8
+
+
+def cell(page: Page, row: int, column: int) -> tuple[float, float]:
+    box = page.locator(".lv-sketch canvas").bounding_box()
+    assert box
+    return box["x"] + (column + 0.5) * box["width"] / CELLS, box["y"] + (row + 0.5) * box["height"] / CELLS
+
+
+def canvas(page: Page) -> list[list[int]]:
+    cells = page.evaluate("() => [...document.querySelector('.lv-sketch').parentElement.lvSketch.cells]")
+    return np.array(cells).reshape(CELLS, CELLS).tolist()
+
+
+def test_a_drawn_image_is_pinned_with_numbers_of_its_own(visitor):
+    page = opened(visitor)
+    before = page.locator(NUMBERS).text_content() or ""
+    page.get_by_role("button", name="Draw or upload").click()
+    page.mouse.move(*cell(page, 0, 4))
+    page.mouse.down()
+    page.mouse.move(*cell(page, 7, 4))  # one jump: the hand is fast
+    page.mouse.up()
+    assert canvas(page) == [[255 * (column == 4) for column in range(CELLS)]] * CELLS
+    expect(page.locator(".lv-plot[data-name=pinned]")).to_contain_text("your image")
+    expect(page.locator(NUMBERS)).not_to_have_text(before)
+    expect(page).to_have_url(re.compile("own="))
+    page.get_by_role("button", name="Clear").click()
+    expect(page).not_to_have_url(re.compile("own="))
+    expect(page.locator(NUMBERS)).to_have_text(before)
+
+
+def test_keys_draw_too(visitor):
+    page = opened(visitor)
+    page.get_by_role("button", name="Draw or upload").click()
+    page.locator(".lv-sketch canvas").focus()
+    for key in ("Space", "ArrowDown", "Space", "ArrowRight", "Space"):
+        page.keyboard.press(key)
+    expect(page.locator(".lv-plot[data-name=pinned]")).to_contain_text("your image")
+    made = canvas(page)
+    assert [(r, c) for r in range(CELLS) for c in range(CELLS) if made[r][c]] == [(0, 0), (1, 0), (1, 1)]
+
+
+def test_a_picture_is_uploaded(visitor):
+    page = opened(visitor)
+    page.get_by_role("button", name="Draw or upload").click()
+    file = io.BytesIO()
+    Image.fromarray(np.full((30, 20), 250, np.uint8)).save(file, "PNG")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "paper.png", "mimeType": "image/png", "buffer": b"not a picture"}
+    )
+    expect(page.get_by_text("is no image, or a damaged one")).to_be_visible()
+    made = np.full((24, 24), 255, np.uint8)
+    made[3:21, 9:15] = 0
+    file = io.BytesIO()
+    Image.fromarray(made).save(file, "PNG")
+    page.locator("input[type=file]").set_input_files(
+        {"name": "one.png", "mimeType": "image/png", "buffer": file.getvalue()}
+    )
+    expect(page.get_by_text("Bright paper was inverted")).to_be_visible()
+    expect(page.get_by_text("Scaled from 24 × 24 to 8 × 8 pixels.")).to_be_visible()
+    assert canvas(page) == [[255 * (1 <= r <= 6 and 3 <= c <= 4) for c in range(CELLS)] for r in range(CELLS)]
+
+
+@pytest.mark.parametrize("mode", ["Traverse", "Arithmetic", "Samples"])
+def test_every_strip_is_drawn(visitor, mode):
+    page = opened(visitor)
+    page.get_by_role("radio", name=mode).click()
+    expect(page).to_have_url(re.compile(f"strip={mode}"))
+    expect(page.locator(".lv-plot[data-name=walk] image")).to_have_count(1)
+    expect(page.get_by_text(re.compile(f"^{mode} "))).to_be_visible()
+    words = page.evaluate(
+        "() => document.querySelector('.lv-latent').parentElement.lvLatent.data.words.map((w) => w.text)"
+    )
+    assert ("a − b + c" in words) == (mode == "Arithmetic")
+
+
+def test_the_png_is_the_plane(visitor):
+    page = opened(visitor, "?show=Holes&v=1")
+    page.get_by_role("button", name="Export").click()
+    with page.expect_download() as download:
+        page.get_by_role("button", name="PNG").click()
+    picture = np.asarray(Image.open(download.value.path()).convert("RGB"))
+    box = page.locator(PLANE).bounding_box()
+    assert box and picture.shape[:2] == (round(2 * box["height"]), round(2 * box["width"]))
+    blue = (picture[..., 2].astype(int) - picture[..., 0] > 60).mean()
+    red = (picture[..., 0].astype(int) - picture[..., 2] > 60).mean()
+    assert blue > 0.01 and red > 0.01
 
 
 def test_a_link_opens_the_very_pin(visitor):
@@ -102,3 +210,25 @@ def test_it_fits_the_screen_in_both_themes(visitor, width, height, scheme):
             assert (one["x"] >= other["x"] + other["width"] - 1 or other["x"] >= one["x"] + one["width"] - 1
                     or one["y"] >= other["y"] + other["height"] - 1
                     or other["y"] >= one["y"] + one["height"] - 1)  # fmt: skip
+
+
+GROWS = """() => {  // the plane was drawn of three snapshots at least
+  const seen = (window.lvSeen ??= new Set());
+  const id = document.querySelector('.lv-latent')?.parentElement.lvLatent?.data?.id;
+  if (id) seen.add(id);
+  return seen.size >= 3;
+}"""
+
+
+def test_a_run_is_started_here_and_watched_while_it_grows(stranger):
+    """From a scene whose run is not there yet, to its end."""
+    page = stranger.page
+    page.goto(f"{stranger.server}/latent_space")
+    page.locator("[data-scene=walk]").click()
+    page.get_by_role("button", name=re.compile("^Train on Digits")).click()
+    expect(page.locator(PLANE)).to_have_attribute("data-drawn", re.compile(r"\d"), timeout=60_000)
+    page.wait_for_function(GROWS, timeout=60_000)
+    expect(page.locator("[class*='st-key-strip_']")).to_have_count(0, timeout=60_000)
+    expect(page.get_by_text("from test 655: 9 to test 805: 9, 12 decoded frames", exact=True)).to_be_visible()
+    page.get_by_role("radio", name="On digits, not on 9s").click()
+    expect(page.get_by_text("Right.")).to_be_visible()

@@ -1,46 +1,23 @@
 // The latent plane: under the pointer the atlas is blended into an image, at display rate and without the server.
 //
-// Python sends one picture of the plane and one sprite of decoded tiles; the browser blends the four tiles round the
-// pointer. A click, or Enter, pins a place: only that is told to Python.
+// Python sends one picture of the plane and one sprite of decoded tiles (latent_still.js); the browser blends the four
+// tiles round the pointer. A click, or Enter, pins a place: only that is told to Python.
+
+import { still } from "./latent_still.js";
 
 const ROOM = { left: 34, right: 4, top: 4, bottom: 30 }; // px round the plane, for its ticks
 const LENS = 84; // px, side of the magnified image
 const NUDGE = 0.05; // of half the plane, for one press of an arrow key; a fifth of it with Shift
+const SHARP = 2; // pixels of a saved picture for each px
 const CLEAR = 3; // px between a word and its box
-
-/** A picture from its address. */
-function picture(source) {
-  return new Promise((resolve, reject) => {
-    const image = new Image();
-    image.onload = () => resolve(image);
-    image.onerror = () => reject(new Error("the latent plane's picture did not load: reload the page"));
-    image.src = source;
-  });
-}
-
-/** The grey values of every tile, one after the other. */
-function unpack(image, { side, height, width }) {
-  const canvas = new OffscreenCanvas(image.width, image.height);
-  const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.drawImage(image, 0, 0);
-  const { data } = context.getImageData(0, 0, image.width, image.height);
-  const tiles = [];
-  for (let row = 0; row < side; row++)
-    for (let column = 0; column < side; column++) {
-      const tile = new Uint8Array(height * width);
-      for (let y = 0; y < height; y++)
-        for (let x = 0; x < width; x++)
-          tile[y * width + x] = data[4 * ((row * height + y) * image.width + column * width + x)];
-      tiles.push(tile);
-    }
-  return tiles;
-}
 
 class Latent {
   constructor(parent) {
     this.node = document.createElement("div");
     this.node.className = "lv-latent";
     this.node.tabIndex = 0;
+    this.node.dataset.name = "picture"; // for the button that saves it
+    this.node.lvSave = (name) => this.save(name);
     this.node.setAttribute("role", "application");
     this.still = document.createElement("canvas");
     this.moving = document.createElement("canvas");
@@ -62,17 +39,16 @@ class Latent {
   /** Takes what Python sent; unpacks only what is new. */
   async update({ data, setTriggerValue }) {
     this.tell = setTriggerValue;
-    const fresh = data.id !== this.data?.id;
-    this.data = data;
+    this.latest = data;
     this.node.style.height = `${data.height}px`;
     this.node.setAttribute("aria-label", data.alt);
-    if (fresh) {
-      const [back, sprite] = await Promise.all([picture(data.back), picture(data.atlas.source)]);
-      if (this.closed || data.id !== this.data.id) return;
-      this.back = back;
-      this.tiles = unpack(sprite, data.atlas);
-      this.lens = new ImageData(data.atlas.width, data.atlas.height);
-      this.small = new OffscreenCanvas(data.atlas.width, data.atlas.height);
+    const large = await still(data.id);
+    if (this.closed || data !== this.latest) return;
+    this.data = data; // only now: what was there stays whole meanwhile
+    if (large !== this.large) {
+      this.large = large;
+      this.lens = new ImageData(large.width, large.height);
+      this.small = new OffscreenCanvas(large.width, large.height);
     }
     this.paint();
   }
@@ -92,7 +68,7 @@ class Latent {
   }
 
   place(event) {
-    if (!this.tiles) return null;
+    if (!this.large) return null;
     const outer = this.node.getBoundingClientRect();
     const { left, top, size } = this.box();
     const { centre, edge } = this.data;
@@ -103,6 +79,7 @@ class Latent {
   }
 
   key(event) {
+    if (!this.data) return;
     const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowDown: [0, -1], ArrowUp: [0, 1] };
     const { centre, edge, pin } = this.data;
     if (event.key === "Enter" || event.key === " ") {
@@ -111,7 +88,7 @@ class Latent {
       return;
     }
     const way = ways[event.key];
-    if (!way || !this.tiles) return;
+    if (!way) return;
     event.preventDefault();
     event.stopPropagation();
     const by = NUDGE * (event.shiftKey ? 0.2 : 1) * edge;
@@ -138,14 +115,14 @@ class Latent {
 
   /** The image at a place: the four tiles round it, blended. */
   blend([z1, z2]) {
-    const { centre, edge, atlas } = this.data;
-    const { side, height, width } = atlas;
+    const { centre, edge } = this.data;
+    const { side, height, width, tiles } = this.large;
     const along = (value, middle) => Math.min(Math.max(((value - middle + edge) / (2 * edge)) * side - 0.5, 0), side - 1);
     const [u, v] = [along(z1, centre[0]), along(z2, centre[1])];
     const [i, j] = [Math.min(Math.floor(u), side - 2), Math.min(Math.floor(v), side - 2)];
     const [a, b] = [u - i, v - j];
-    const [low, lower] = [this.tiles[j * side + i], this.tiles[j * side + i + 1]];
-    const [high, higher] = [this.tiles[(j + 1) * side + i], this.tiles[(j + 1) * side + i + 1]];
+    const [low, lower] = [tiles[j * side + i], tiles[j * side + i + 1]];
+    const [high, higher] = [tiles[(j + 1) * side + i], tiles[(j + 1) * side + i + 1]];
     const [red, green, blue] = this.data.colours.ink;
     for (let p = 0; p < height * width; p++) {
       const grey = (1 - b) * ((1 - a) * low[p] + a * lower[p]) + b * ((1 - a) * high[p] + a * higher[p]);
@@ -155,11 +132,12 @@ class Latent {
   }
 
   draw() {
+    if (!this.data) return;
     const context = this.clear(this.moving);
     this.frames += 1;
     this.node.dataset.frames = this.frames;
     this.node.dataset.at = this.at ? this.at.map((value) => value.toFixed(4)).join(" ") : "";
-    if (!this.at || !this.tiles) return;
+    if (!this.at) return;
     this.blend(this.at);
     const { colours } = this.data;
     const [x, y] = this.toPixels(this.at);
@@ -186,8 +164,7 @@ class Latent {
 
   // ---- what stands still ----
 
-  clear(canvas) {
-    const ratio = window.devicePixelRatio;
+  clear(canvas, ratio = window.devicePixelRatio) {
     const [width, height] = [this.node.clientWidth, this.data.height];
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
       canvas.width = Math.round(width * ratio);
@@ -200,11 +177,29 @@ class Latent {
   }
 
   paint() {
-    if (!this.back || this.closed) return;
-    const context = this.clear(this.still);
+    if (!this.large || this.closed) return;
+    this.draft(this.clear(this.still));
+    this.node.dataset.drawn = Number(this.node.dataset.drawn ?? 0) + 1;
+    this.draw();
+  }
+
+  /** The plane as a PNG, on paper. */
+  save(name) {
+    const canvas = document.createElement("canvas");
+    const context = this.clear(canvas, SHARP);
+    context.fillStyle = this.data.colours.bg;
+    context.fillRect(0, 0, this.node.clientWidth, this.data.height);
+    this.draft(context);
+    const link = document.createElement("a");
+    link.download = `${name}.png`;
+    link.href = canvas.toDataURL("image/png");
+    link.click();
+  }
+
+  draft(context) {
     const { left, top, size } = this.box();
-    context.imageSmoothingEnabled = this.data.smooth;
-    context.drawImage(this.back, left, top, size, size);
+    context.imageSmoothingEnabled = this.large.smooth;
+    context.drawImage(this.large.back, left, top, size, size);
     this.ticks(context);
     context.save();
     context.beginPath();
@@ -214,8 +209,6 @@ class Latent {
     for (const line of this.data.lines) this.line(context, line);
     for (const word of this.data.words) this.word(context, word);
     context.restore();
-    this.node.dataset.drawn = Number(this.node.dataset.drawn ?? 0) + 1;
-    this.draw();
   }
 
   ticks(context) {
@@ -238,18 +231,35 @@ class Latent {
     context.fillText(axes[1], left - 26, top + size / 2);
   }
 
-  /** Many points, each a small square: 60,000 of them are one pass. */
+  /** Many points, each a small square. 60,000 take 25 ms, so they are drawn once and then only copied. */
   dots(context) {
-    for (const { colour, size, x, y } of this.data.dots) {
+    if (!this.large.dots.length) return;
+    const { width, height } = context.canvas;
+    const ratio = context.getTransform().a;
+    const { centre, edge } = this.data;
+    const drawn = [width, height, ratio, centre, edge].join(" ");
+    if (this.layer?.of !== this.large || this.layer.drawn !== drawn) {
+      const canvas = new OffscreenCanvas(width, height);
+      const layer = canvas.getContext("2d");
+      layer.setTransform(ratio, 0, 0, ratio, 0, 0);
+      this.scatter(layer);
+      this.layer = { of: this.large, drawn, canvas };
+    }
+    context.drawImage(this.layer.canvas, 0, 0, width / ratio, height / ratio);
+  }
+
+  scatter(context) {
+    const { left, top, size: side } = this.box();
+    const { centre, edge } = this.data;
+    const scale = side / (2 * edge);
+    for (const { colour, size, x, y } of this.large.dots) {
       context.fillStyle = colour;
-      for (let i = 0; i < x.length; i++) {
-        const [a, b] = this.toPixels([x[i], y[i]]);
-        context.fillRect(a - size / 2, b - size / 2, size, size);
-      }
+      const [a, b] = [left - size / 2 - scale * (centre[0] - edge), top - size / 2 + scale * (centre[1] + edge)];
+      for (let i = 0; i < x.length; i++) context.fillRect(a + scale * x[i], b - scale * y[i], size, size);
     }
   }
 
-  line(context, { x, y, colour, width, dash, fill, dots }) {
+  line(context, { x, y, colour, width, dash, fill, dots, joined }) {
     context.beginPath();
     x.forEach((value, i) => context.lineTo(...this.toPixels([value, y[i]])));
     context.setLineDash(dash);
@@ -259,12 +269,12 @@ class Latent {
     }
     context.strokeStyle = colour;
     context.lineWidth = width;
-    context.stroke();
+    if (joined) context.stroke();
     context.setLineDash([]);
     for (let i = 0; i < (dots ? x.length : 0); i++) {
       const [a, b] = this.toPixels([x[i], y[i]]);
       context.beginPath();
-      context.arc(a, b, i % (x.length - 1) ? 3 : 5.5, 0, 2 * Math.PI);
+      context.arc(a, b, !joined || i % (x.length - 1) ? 3 : 5.5, 0, 2 * Math.PI);
       context.fillStyle = i === 0 ? dots : this.data.colours.bg;
       context.fill();
       context.stroke();

@@ -17,6 +17,11 @@ class Save {
   }
 
   save() {
+    const own = document.querySelector(`[data-name="${this.data.plot}"]`);
+    if (own?.lvSave) {
+      own.lvSave(this.data.file);
+      return;
+    }
     const plot = document.querySelector(`.lv-plot[data-name="${this.data.plot}"]`);
     if (!plot?._fullLayout) return;
     const { clientWidth: width, clientHeight: height } = plot;
