@@ -75,9 +75,7 @@ def panels(places: np.ndarray, low: float = -FAR, high: float = FAR) -> np.ndarr
     return t[np.concatenate([[True], np.diff(t) > 1e-13 * (1 + np.abs(t[1:]))])]
 
 
-def integrate(
-    integrand: Integrand, edges: np.ndarray, open_ends: bool = True, least: float = 0.0
-) -> Sums:
+def integrate(integrand: Integrand, edges: np.ndarray, open_ends: bool = True, least: float = 0.0) -> Sums:
     """Every integral over [edges[0], edges[-1]] in t, and beyond both when the ends are open.
 
     A panel that may be off by no more than `least` is good enough: of an integral that is zero but for
