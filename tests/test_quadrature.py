@@ -760,3 +760,34 @@ def test_renyi_above_order_one_says_infinite_however_near():
     for order in (1.0005, 1.0011):
         told = renyi(Skewed(), LaplaceQ(), [0.5, 0.3], order)
         assert (told.bound, told.divergence) == (-math.inf, math.inf)
+
+
+def test_narrow_modes_far_apart_meet_in_a_kink_that_is_found():
+    """Between them log p is the larger of two parabolas, but for 1e-4 of z: in closed form."""
+    distance, sd = 20.0, 0.05
+    told = decompose(targets.EqualModes(distance=distance, sd=sd), Gaussian(), [0.0, 0.0])
+    half, slope = 0.5 * distance, distance / sd**2  # log p = that of the nearer mode + log(1 + e^-slope |z|)
+    nearer = -3.2 - math.log(2 * sd * math.sqrt(2 * math.pi))
+    away = half**2 - 2 * half * math.sqrt(2 / math.pi) + 1.0  # E (|z| - half)^2
+    both = 2 * (math.pi**2 / 12) / slope / math.sqrt(2 * math.pi)  # q is flat there
+    elbo = nearer - away / (2 * sd**2) + both + 0.5 * math.log(2 * math.pi * math.e)
+    assert told.elbo == pytest.approx(elbo, abs=1e-7)
+
+
+def test_what_leaves_the_floats_takes_nothing_from_a_wide_q():
+    """exp(-e^z) ends near z = 709; q's own integrals go on."""
+    wide = decompose(LogGamma(), Gaussian(), [0.0, math.log(500.0)])
+    assert wide.entropy == pytest.approx(0.5 * math.log(2 * math.pi * math.e) + math.log(500.0), abs=1e-8)
+    assert math.isfinite(wide.kl_prior) and wide.elbo == -math.inf and wide.kl == math.inf
+    assert forward_kl(LogGamma(), Gaussian(), [0.0, math.log(1e4)]) == pytest.approx(9.204485, abs=1e-6)
+
+
+@pytest.mark.parametrize("phi", [[math.nan, 0.0], [0.0], [0.0, 0.0, 0.0], [math.inf, 0.0]])
+def test_numbers_that_are_no_q_are_refused(phi):
+    for ask in (decompose, forward_kl):
+        with pytest.raises(ValueError, match="all finite: mean, log sd"):
+            ask(Skewed(), Gaussian(), phi)
+    with pytest.raises(ValueError, match="finite order"):
+        renyi(Skewed(), Gaussian(), [0.0, 0.0], math.nan)
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        coverage(Skewed(), Gaussian(), [0.0, 0.0], 1.5)

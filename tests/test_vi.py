@@ -13,6 +13,7 @@ from lvmviz.algorithms.best_fit import best_fit
 from lvmviz.algorithms.vi import VI, VIState, landscape
 from lvmviz.core import each, fold_in
 from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, StudentQ
+from lvmviz.formula_targets import Formula
 from lvmviz.gradients import Reparameterized, ScoreFunction
 from lvmviz.objectives import IWAE, ForwardKL, Renyi, ReverseKL
 from lvmviz.optimizers import LBFGS, Adam, GradientAscent, NaturalGradient, Optimizer
@@ -304,3 +305,27 @@ def test_other_starts_lie_within_the_ends_that_are_given():
     for wrong in ((1.0,), (3.0, -2.0), (0.0, 1.0, 2.0)):
         with pytest.raises(ValueError, match="give the least and the most"):
             VI(within=wrong).init(0)
+
+
+@pytest.mark.parametrize("distance", [5.0, 8.0, 12.0, 20.0])
+def test_the_best_mixture_of_two_equal_modes_is_they(distance):
+    """Its parts once began both near one quantile, and stayed on one mode: KL log 2."""
+    target = EqualModes(distance=distance, sd=0.3)
+    assert quadrature.decompose(target, MixtureOf2(), best_fit(target, MixtureOf2())).kl < 1e-12
+
+
+@pytest.mark.parametrize("expression", ["-abs(z)+cos(exp(minimum(z,12)))", "-z**2/2+sin(1/(abs(z)+1e-9))"])
+def test_a_rough_posterior_is_fitted_with_bounded_work(expression, monkeypatch):
+    """Its thousands of panels are not climbed over; counted in nodes, as seconds are another's."""
+    asked = []
+    monkeypatch.setattr(Formula, "log_prob", counted(Formula.log_prob, asked))
+    best_fit(Formula(expression=expression), Gaussian())
+    assert sum(asked) < 3e7
+
+
+def counted(log_prob, asked):
+    def ask(self, z):
+        asked.append(z.numel())
+        return log_prob(self, z)
+
+    return ask

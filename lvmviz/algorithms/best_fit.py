@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from lvmviz.algorithms.vi import ROUNDED, roof
-from lvmviz.families import Family, Line
+from lvmviz.families import Family, Line, MixtureOf2
 from lvmviz.gradients import scores
-from lvmviz.objectives import Objective, ReverseKL, quantiles
+from lvmviz.objectives import Objective, ReverseKL, places, quantiles
 from lvmviz.optimizers import LBFGS, ROUNDING, Hill, remembered, slope_of
 from lvmviz.targets import Target
 
@@ -22,6 +22,7 @@ SEARCH = 4  # steps of the search for each number of phi
 SETTLED, ENOUGH = 1e-13, 2e-9  # nats: a step that gains less is the last; what may be left of a flat hill
 DAMPING, MOST_DAMPING = 0.1, 1e4  # of Newton's step, in lengths of the gradient
 GRAIN = 1e-5  # of the differences, in units of phi
+ROUGH = 1000  # panels: log p wiggles so much that a climb over all of them takes a minute
 CONTENDERS, BEHIND = 4, 0.2  # so many starts are taken to their tops, if at most so many nats behind the best
 
 
@@ -45,9 +46,15 @@ def _best_fit(target: Target, family: Family, objective: Objective) -> Tensor:
             f"{objective.name()} is infinite for every {family.name()} tried on {target.name()}: "
             "choose a family with other tails, or another objective"
         )
-    if isinstance(objective, ReverseKL) and float(objective.error(target, family, phi[best][None])) > 1e-9:
+    smooth = target.dim > 1 or len(places(target)) <= ROUGH  # of a rougher one the nodes of q's draw must do
+    if isinstance(objective, ReverseKL) and smooth and _off(objective, target, family, phi[best]) > 1e-9:
         height = functools.partial(objective.careful, target, family)  # log p has a kink, or q's draw a jump
     return _top(_below(top + ROUNDED, height), family, _contenders(family, phi, value))
+
+
+def _off(objective: Objective, target: Target, family: Family, phi: Tensor) -> float:
+    """How far the objective at phi (P,) may be off, nats."""
+    return float(objective.error(target, family, phi[None]))
 
 
 def _below(most: float, value: Value) -> Value:
@@ -147,8 +154,16 @@ def _units(family: Family, phi: Tensor) -> Tensor:
 
 
 def _starts(target: Target, family: Family) -> Tensor:
-    """phi (10, P): five quantiles of p, each with a wide and a narrow q."""
+    """phi (10, P): five quantiles of p, each with a wide and a narrow q; a mixture's parts also apart."""
     shares = torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95, 0.16, 0.84], dtype=torch.float64, device="cpu")
     *centres, low, high = quantiles(target, shares)
     widths = torch.stack([0.5 * (high - low), 0.15 * (high - low)])
-    return family.at(torch.stack(centres).repeat(2), widths.repeat_interleave(5))
+    phi = family.at(torch.stack(centres).repeat(2), widths.repeat_interleave(5))
+    if not isinstance(family, MixtureOf2):
+        return phi
+    pairs = torch.tensor([[1, 3], [0, 4], [0, 2], [2, 4]], device="cpu")  # which quantiles the parts stand on
+    spots = torch.stack(centres)[pairs]
+    narrow = torch.stack([0.3 * (spots[:, 1] - spots[:, 0]), 0.05 * (spots[:, 1] - spots[:, 0])])
+    sds = narrow.unsqueeze(-1).expand(2, len(pairs), 2)
+    apart = torch.cat([torch.zeros(2, len(pairs), 1).double(), spots.expand(2, -1, 2), sds.log()], -1)
+    return torch.cat([phi, apart.flatten(0, 1)])

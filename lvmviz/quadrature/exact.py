@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Line
-from lvmviz.quadrature.rule import Sums, integrate, panels, to_z
+from lvmviz.quadrature.rule import FAR, NOTHING, Sums, integrate, panels, to_z
 from lvmviz.quadrature.survey import LogDensity, NotIntegrable, Survey, survey
 from lvmviz.targets import Target
 
@@ -120,6 +120,8 @@ def renyi(target: Target, family: Line, phi: Phi, alpha: float) -> RenyiTerms:
     "Renyi divergence variational inference").
     """
     p, log_p, q = _joint(target), _log_joint(target), _q(family, phi)
+    if not math.isfinite(alpha):
+        raise ValueError(f"alpha is {alpha}: give a finite order")
     rest = 1.0 - alpha
     near = _near_kl(target, family, phi, rest) if abs(rest) < NEAR_ONE else None
     if near is not None and rest >= 0.0:
@@ -155,6 +157,8 @@ def moments(target: Target) -> Moments:
 def coverage(target: Target, family: Line, phi: Phi, level: float = 0.9) -> Integral:
     """The posterior's mass within q's central interval of the given level: level itself when q = p."""
     p, log_p = _joint(target), _log_joint(target)
+    if not 0.0 < level < 1.0:
+        raise ValueError(f"level is {level:g}: give a share between 0 and 1")
     tail = 0.5 * (1.0 - level)
     ends = family.quantile(_tensor(phi), torch.tensor([tail, 1.0 - tail], dtype=torch.float64)).numpy()
     edges = panels(np.concatenate([to_z(p.edges), _spread(family, phi)]), *ends)
@@ -194,6 +198,9 @@ def _tensor(phi: Phi) -> Tensor:
 
 def _q(family: Line, phi: Phi) -> LogDensity:
     numbers = _tensor(phi)
+    if numbers.shape[-1:] != (len(family.names),) or not bool(numbers.isfinite().all()):
+        names = ", ".join(family.names)
+        raise ValueError(f"phi is {numbers.tolist()}: give {family.name()}'s numbers, all finite: {names}")
     return _numpy(lambda z: family.log_prob(numbers, z))
 
 
@@ -216,9 +223,11 @@ def _places(target: Target) -> np.ndarray:
 
 
 def _edges(target: Target, family: Line, phi: Phi) -> np.ndarray:
-    """Panels for what p, its prior and q all do."""
+    """Panels for what p, its prior and q all do, to where log p leaves the floats unless q goes on there."""
     seen = _joint(target).survey
-    return panels(np.concatenate([_places(target), _spread(family, phi)]), seen.low, seen.high)
+    goes_on = _q(family, phi)(np.array([seen.low, seen.high])) > NOTHING
+    low, high = np.where(goes_on, [-FAR, FAR], [seen.low, seen.high])
+    return panels(np.concatenate([_places(target), _spread(family, phi)]), low, high)
 
 
 def _spread(family: Line, phi: Phi) -> np.ndarray:

@@ -65,7 +65,16 @@ def survey(log_f: LogDensity, rounds: int = 3) -> Survey:
         drop = tops[:, None] - log_f(near.ravel()).reshape(near.shape)
         falls = near[(drop > 0.3) & (drop < 200.0)]  # a parabola falls fourfold a step: none ends above 50
         top = float(max(height.max(), tops.max(initial=-np.inf)))
-        return Survey(top, np.concatenate([COARSE, modes, falls]), low, high)
+        return Survey(top, np.concatenate([COARSE, modes, falls, _valleys(log_f, height, rounds)]), low, high)
+
+
+def _valleys(log_f: LogDensity, height: np.ndarray, rounds: int) -> np.ndarray:
+    """Where panels should end between modes: narrow ones far apart meet there in nearly a kink."""
+    depth = np.where(np.isfinite(height), -height, -np.inf)
+    lows = _closer(lambda z: -log_f(z), *_peaks(depth), rounds)
+    near = lows[:, None] + np.maximum(1.0, np.abs(lows))[:, None] * STEPS
+    rise = log_f(near.ravel()).reshape(near.shape) - log_f(lows)[:, None]
+    return np.concatenate([lows, near[(rise > 0.3) & (rise < 200.0)]])
 
 
 def _refuse(height: np.ndarray) -> None:
