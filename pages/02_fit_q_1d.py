@@ -15,6 +15,7 @@ from lvmviz.ui import answers, fit, fit_films, fit_numbers, own
 from lvmviz.ui.derivation_vi import lines
 from lvmviz.ui.fit_answer import Look, answer
 from lvmviz.ui.fit_formula import own_formula
+from lvmviz.ui.fit_refused import refused
 
 TITLE = "One dimension"
 GROUP = "Fit q"
@@ -59,7 +60,7 @@ SCENES = (
         right=0,
         reason="Far from the mass log p falls steeply: a wider q reaches nearer to it. Only when q has "
         "arrived does the sd settle. Press Fit.",
-        link=link(Skewed(), mean=-4.0, sd=0.87),
+        link=link(Skewed(), mean=-4.0, sd=0.87) | {"second": "0"},  # which stands just there
     ),
     ui.Scene(
         name="two-modes",
@@ -135,7 +136,7 @@ def _trace(job: Job) -> Trace | None:
     try:
         return ui.live(job)
     except ValueError as fault:
-        fit.refused(str(fault), summaries.vi(job).objective)
+        refused(str(fault), summaries.vi(job))
         return None
 
 
@@ -260,10 +261,10 @@ def _lower_row(
 
 
 def _arrived(trace: Trace) -> str:
-    """How many of the starts end where the best does."""
+    """How many of the starts end where the best does, in words so few that they fit at 1024 px."""
     values = trace[len(trace) - 1].state.value
     near = int((values > values.max() - NEAR).sum())
-    return f"{near} of {len(values)} starts end within {NEAR} nats of the best"
+    return f"{near} of {len(values)} at the best"
 
 
 def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:

@@ -178,6 +178,28 @@ def test_words_follow_q_and_say_where_it_went():
     assert all(0 < note.y < film.figure.layout.yaxis.range[1] for note in notes)
 
 
+@pytest.mark.parametrize("mean", np.linspace(-5, 5, 11))
+def test_words_stay_near_q_where_there_is_room(mean):
+    """A low q beside a tall posterior: its words are above it, not in a corner far off."""
+    film, *_ = drawn(np.array([[mean, 2.0]]), posterior=normal(Z, 0, 0.6))
+    note = labelled(film.at(0), "q(z)")
+    assert note.x == pytest.approx(mean, abs=0.05)
+
+
+@pytest.mark.parametrize("mean", [-3.0, -1.0, 0.0, 1.0])
+def test_words_of_q_lie_on_no_mode(mean):
+    posterior = 0.5 * (normal(Z, -2.5, 0.5) + normal(Z, 2.5, 0.5))
+    film, *_ = drawn(np.array([[mean, 2.5]]), posterior=posterior)
+    note, top = labelled(film.at(0), "q(z)"), film.figure.layout.yaxis.range[1]
+    wide, room = 490 - 50 - 12, 0.73 * (338 - 8 - 34)
+    at = (note.x + 8) / 16 * wide + note.xshift
+    size = 5.5 * len(note.text)
+    left = at - {"left": 0, "center": 0.5, "right": 1}[note.xanchor] * size
+    px = (Z + 8) / 16 * wide
+    under = posterior[(px > left) & (px < left + size)].max()
+    assert note.y / top * room - 8 >= under / top * room - 1
+
+
 def test_words_are_apart_at_the_narrowest():
     second = normal(Z, -1, 0.6)
     path = np.array([[mean, sd] for mean in np.linspace(-9, 9, 19) for sd in (0.3, 0.8, 1.4, 4.0)])

@@ -742,7 +742,7 @@ def test_scenes_open_and_their_right_answer_is_one_of_theirs():
         assert not app.error and not app.warning
         for name, text in card.link.items():
             held = app.session_state[f"lvmviz.{name}"]
-            assert held == (float(text) if isinstance(held, float) else text), name
+            assert held == (text if isinstance(held, str) else float(text)), name
 
 
 def test_twice_the_sd_costs_more_than_half():
@@ -834,13 +834,16 @@ def test_a_mean_and_an_sd_can_be_typed_with_every_digit():
     assert next(one for one in app.number_input if one.key.startswith("lvmviz.mean")).value == 1.0
 
 
-def test_a_fit_that_cannot_set_out_keeps_the_page_and_offers_what_helps():
-    app = page(target="Cauchy", mean="0", sd="3", objective="ForwardKL", fitted="1")
-    assert "infinite or undefined" in app.error[0].value
+@pytest.mark.parametrize("family", ["Gaussian", "LaplaceQ"])
+@pytest.mark.parametrize("key", ["remedy_objective", "remedy_family"])
+def test_a_fit_that_cannot_set_out_keeps_the_page_and_offers_what_helps(key, family):
+    app = page(target="Cauchy", mean="0", sd="3", objective="ForwardKL", family=family, fitted="1")
+    assert "infinite for every" in app.error[0].value, "no place of q helps, so none is advised"
     assert len(app.get("bidi_component")) > 3, "picture, landscape and numbers stay"
-    (remedy,) = [button for button in app.button if button.key == "remedy_objective"]
+    (remedy,) = [button for button in app.button if button.key == key]
     sound(remedy.click().run())
-    assert not app.error and "objective" not in url(app) and url(app)["fitted"] == "1"
+    assert not app.error and url(app)["fitted"] == "1"
+    assert any("at the best" in text.value for text in app.markdown), "it has set out"
 
 
 @pytest.mark.parametrize("far", [(500.0, 0.03), (30.0, 0.005), (0.0, 3.0)])
@@ -854,11 +857,44 @@ def test_a_hand_is_where_it_let_go_to_less_than_a_pixel(far):
         assert abs(place.sd - sd / 3) < 1e-4 * sd
 
 
-def test_the_joint_has_the_area_of_the_evidence():
-    shown = summaries.picture(Skewed(), Gaussian(), Gaussian().at(torch.zeros(1), torch.ones(1)))
+@pytest.mark.parametrize(
+    "target", [Skewed(), ConjugateGaussian(), Formula(expression="-z**2 / 2 - 800"), Formula()], ids=repr
+)
+def test_the_joint_has_the_area_of_the_evidence_and_is_seen(target):
+    shown = summaries.picture(target, Gaussian(), Gaussian().at(torch.zeros(1), torch.ones(1)))
     area = float(np.trapezoid(shown.joint, shown.z))
-    assert area == pytest.approx(math.exp(-3.2), rel=2e-3)
-    assert np.allclose(shown.joint, math.exp(-3.2) * shown.posterior)
+    log_evidence = decompose(target, Gaussian(), Gaussian().at(torch.zeros(1), torch.ones(1))[0]).log_evidence
+    assert math.log(area) - shown.power * math.log(10) == pytest.approx(log_evidence, abs=3e-3)
+    assert 0.05 < shown.joint.max() / shown.posterior.max() < 0.7
+    joint = target.log_prob(torch.from_numpy(shown.z)[:, None]).numpy() + shown.power * math.log(10)
+    assert np.allclose(shown.joint, np.exp(joint))
+
+
+@pytest.mark.parametrize("target", list(each(Target)), ids=repr)
+def test_the_landscape_contains_the_best_gaussian(target):
+    place, _ = summaries.best(target, Gaussian())
+    means, sds, _ = summaries.hills(target, Gaussian())
+    assert place is not None
+    assert means[0] < place.mean < means[-1] and sds[0] < place.sd < sds[-1]
+
+
+def test_places_have_as_many_decimals_as_the_picture_tells_apart():
+    assert [fit_films.decimals(target) for target in (Cauchy(), Skewed(), Spike(), Spike(sd=0.005))] == [
+        2,
+        2,
+        4,
+        5,
+    ]
+    film = fit_films.picture(
+        Spike(), Gaussian(), torch.tensor([[-0.039, math.log(0.021)]]), [1.0], None, False, False
+    )
+    told = next(note.text for note in film.film.at(0).layout.annotations if note.text.startswith("q(z)"))
+    assert "mean −0.0390, sd 0.0210" in told
+
+
+def test_the_words_of_the_joint():
+    assert [fit_films._times(power) for power in (0, 1, 14, -3)] == [
+        "", "10 ", "10<sup>14</sup> ", "10<sup>−3</sup> "]  # fmt: skip
     assert fit_films._area(-3.2) == "0.0408" and fit_films._area(-30.0) == "9.36·10<sup>−14</sup>"
 
 

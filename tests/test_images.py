@@ -204,7 +204,8 @@ class Bunch:
     target = np.array([str(k % 10) for k in range(30)])
 
 
-def test_openml_is_fetched_once(monkeypatch):
+def test_openml_is_fetched_once(monkeypatch, tmp_path):
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))  # no other test shall find the set here
     asked = []
     monkeypatch.setattr(sklearn.datasets, "fetch_openml", lambda *a, **k: asked.append(a) or Bunch())
     mnist = OpenML(count=20)

@@ -60,7 +60,7 @@ def picture(
 ) -> tuple[Film, list[int]]:
     """Posterior (G,) and q (T, G) over z (G,), the integrand q log(q/p) (T, G) below; and each bell's trace.
 
-    One bell is q itself; of more, q is the total. `joint` (G,) is p(x, z), dotted: the posterior times p(x).
+    One bell is q itself; of more, q is the total. `joint` (G,) is p(x, z), dotted, or a multiple of it.
     `second` (G,) is another q, its label one or more lines.
     `hide_numbers` leaves every number about q to be guessed.
     """
@@ -84,7 +84,7 @@ def picture(
             name_second(film, panel, z, _finite(second), second_label, hide_numbers, taken[0], colours)
         )
     if joint is not None:
-        name_joint(film, panel, joint_label, colours)
+        name_joint(film, panel, truth, joint_label, colours)
     x, y = _curves(bells[0]) if len(bells) == 1 else (np.broadcast_to(z, q.shape), q)
     name_q(film, panel, list(zip(x, y, strict=True)), q_label, hide_numbers, truth, taken, colours)
     name_strip(film, kl, _STRIP, decimals, hide_numbers, colours)

@@ -29,6 +29,7 @@ def landscape(
     best: tuple[float, float] | None = None,
     best_label: str = "best",
     names: tuple[str, str] = ("mean of q", "sd of q"),
+    decimals: int = 2,
     dark: bool = False,
     height: int = HEIGHT,
 ) -> Film:
@@ -47,12 +48,12 @@ def landscape(
     }
     made = theme.figure(colours, height=height, margin=_MARGIN, uirevision="landscape", xaxis=x, yaxis=y)
     film = Film(made, len(path))
-    _draw_contours(film, means, sds, elbo, log_evidence, colours)
+    _draw_contours(film, means, sds, elbo, log_evidence, decimals, colours)
     for way in [] if others is None else others:
         _draw_way(film, way, colours)
     _draw_path(film, path, across, upright, colours)
     _draw_best(film, best, best_label, colours)
-    _draw_here(film, path, across, upright, colours)
+    _draw_here(film, path, across, upright, decimals, colours)
     return film
 
 
@@ -82,8 +83,9 @@ def _round_levels(kl: np.ndarray) -> np.ndarray:
 
 
 def _draw_contours(
-    film: Film, means: np.ndarray, sds: np.ndarray, elbo: np.ndarray, log_evidence: float, colours: Tokens
-) -> None:
+    film: Film, means: np.ndarray, sds: np.ndarray, elbo: np.ndarray, log_evidence: float,
+    decimals: int, colours: Tokens,
+) -> None:  # fmt: skip
     kl = np.maximum(log_evidence - elbo, 1e-12)
     kl = np.nan_to_num(kl, nan=1e9, posinf=1e9)
     levels = _round_levels(kl)
@@ -91,7 +93,7 @@ def _draw_contours(
     depth = len(levels) - np.interp(np.log(kl), np.log(rungs), np.arange(len(rungs)))
     line = {"width": 0.75, "color": fill(colours.posterior, 0.35)}
     shape = {"coloring": "fill", "start": 0, "end": len(levels) - 1, "size": 1}
-    told = f"{_told('mean')}<br>{_told('sd', 'y')}<br>ELBO %{{customdata}}<extra></extra>"
+    told = f"mean %{{x:.{decimals}f}}<br>sd %{{y:.{decimals}f}}<br>ELBO %{{customdata}}<extra></extra>"
     film.figure.add_trace(
         dict(type="contour",
             x=means.tolist(), y=sds.tolist(), z=np.round(depth, 4).tolist(), contours=shape, line=line,
@@ -99,10 +101,6 @@ def _draw_contours(
             customdata=[[number(value, 3) for value in row] for row in elbo.tolist()],
         )
     )  # fmt: skip
-
-
-def _told(name: str, axis: str = "x") -> str:
-    return f"{name} %{{{axis}:.2f}}"
 
 
 def _draw_way(film: Film, way: np.ndarray, colours: Tokens) -> None:
@@ -151,7 +149,7 @@ def _draw_best(film: Film, best: tuple[float, float] | None, label: str, colours
 
 
 def _draw_here(
-    film: Film, path: np.ndarray, across: list[float], upright: np.ndarray, colours: Tokens
+    film: Film, path: np.ndarray, across: list[float], upright: np.ndarray, decimals: int, colours: Tokens
 ) -> None:
     """The ring at the current q; at the edge, with an arrow and its number, when it is off the picture."""
     x, y = path[:, 0], np.log10(np.maximum(path[:, 1], 1e-300))
@@ -159,7 +157,7 @@ def _draw_here(
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
     trace = scatter(mode="markers", marker=ring, cliponaxis=False)
     moving(film, trace, inside[0][:, None], inside[1][:, None])
-    words = [_off(mean, sd, (across, upright)) for mean, sd in path.tolist()]
+    words = [_off(mean, sd, (across, upright), decimals) for mean, sd in path.tolist()]
     if not any(words):
         return
     late = inside[0] > np.mean(across)
@@ -181,12 +179,14 @@ def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip(values, low + hair, high - hair)
 
 
-def _off(mean: float, sd: float, ranges: tuple[list[float], np.ndarray]) -> str:
+def _off(mean: float, sd: float, ranges: tuple[list[float], np.ndarray], decimals: int) -> str:
     """Such as "← mean −12.00" for a point beyond the axes, and nothing for one within."""
     (left, right), (low, high) = ranges
     words = []
     if not left <= mean <= right:
-        words.append(f"← mean {number(mean, 2)}" if mean < left else f"mean {number(mean, 2)} →")
+        words.append(
+            f"← mean {number(mean, decimals)}" if mean < left else f"mean {number(mean, decimals)} →"
+        )
     if not 10.0**low * (1 - 1e-9) <= sd <= 10.0**high * (1 + 1e-9):
         words.append(f"{'↓' if sd < 10.0**low else '↑'} sd {sd:.2g}")
     return ", ".join(words)

@@ -151,12 +151,13 @@ def _name_gap(film: Film, gaps: np.ndarray, log_evidence: float, word: str, colo
     wide = int(200 * (6.2 * len(word) + 4) / _NARROW)
     fits = [i for i in range(max(1, 201 - wide)) if tall[i : i + wide].min() >= 19]
     note = {"text": word, "font": {"color": colours.gap}, "showarrow": False, "xanchor": "left"}
+    ground = {"bgcolor": fill(colours.bg, 0.8), "borderpad": 1}  # a line may pass there
     if fits:
         place = {"x": fine[fits[0]], "xshift": 3, "y": log_evidence, "yanchor": "top", "yshift": -2}
     else:
         foot = float(fine[np.argmax(tall < 0.75 * tall.max())])
         place = {"x": foot, "xshift": 6, "y": 0.02, "yref": "y domain", "yanchor": "bottom"}
-    film.figure.add_annotation(**note, **place, xref="x domain", borderpad=0)
+    film.figure.add_annotation(**note, **place, xref="x domain", **ground)
 
 
 def _told(t: int, elbo: np.ndarray, errors: np.ndarray | None, low: float, name: str, decimals: int) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from itertools import product
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +14,8 @@ from lvmviz.figures.marks import annotate
 from lvmviz.figures.theme import Tokens, fill, number
 
 _ROWS = 16.0  # px, a line of words
-_LIFT = 40.0  # px, as far as words rise to clear the posterior
+_LETTERS = (6.6, *(5.8,) * 5)  # px, a letter of the first line, and of the smaller others
+_RISES, _AWAY = (0.0, 18.0, 36.0, 54.0), (13.0, 45.0, 77.0)  # px, how far words go to be free
 _FLANK = 0.8  # of the axis or of a peak: where words stand beside a curve
 
 Box = tuple[float, float, float, float]  # left, right, bottom, top, px
@@ -49,37 +52,32 @@ def _spot(panel: Panel, size: tuple[float, float], at: float, mid: float, anchor
 
 
 def _size(lines: Sequence[str]) -> tuple[float, float]:
-    return 6.6 * max(len(line) for line in lines), _ROWS * len(lines)
+    """Of words whose first line is larger than the others."""
+    wide = (per * len(line) for per, line in zip(_LETTERS, lines, strict=False))
+    return max(wide), _ROWS * len(lines)
 
 
-def _around(
-    panel: Panel, x: tuple[float, float], y: float, lines: Sequence[str], truth: Line | None = None
-) -> list[_Spot]:
-    """Right of a peak whose sides are x, left of it, above it, and in either upper corner."""
-    size = wide, tall = _size(lines)
+def _around(panel: Panel, x: tuple[float, float], y: float, lines: Sequence[str]) -> list[_Spot]:
+    """Right of a peak whose sides are x, left of it, above it, the nearest first; then the upper corners."""
+    size = _, tall = _size(lines)
     corner = panel.room - 0.5 * tall - 2
     (left, right), height = panel.px(np.array(x), min(y, panel.top))
-    mid, beside = 0.5 * (left + right), height + 0.5 * tall + 4
-
-    def lifted(start: float, base: float) -> float:
-        """High enough for the posterior to pass below, when that is near."""
-        if truth is None:
-            return min(base, corner)
-        under = truth[1][(truth[0] > start - 8) & (truth[0] < start + wide + 8)]
-        clear = float(under.max(initial=0.0)) + 0.5 * tall + 3
-        return min(clear if base < clear <= base + _LIFT else base, corner)
-
+    beside, over = height + 0.5 * tall + 4, height + 0.5 * tall + 12
+    spots = []
+    for rise, away in sorted(product(_RISES, _AWAY), key=sum):
+        spots.append(_spot(panel, size, right, min(beside + rise, corner), "left", away))
+        spots.append(_spot(panel, size, left, min(beside + rise, corner), "right", -away))
+        if away == _AWAY[0]:
+            spots.append(_spot(panel, size, 0.5 * (left + right), min(over + rise, corner), "center", 0))
     return [
-        _spot(panel, size, right, lifted(right + 13, beside), "left", 13),
-        _spot(panel, size, left, lifted(left - 13 - wide, beside), "right", -13),
-        _spot(panel, size, mid, lifted(mid - 0.5 * wide, height + 0.5 * tall + 12), "center", 0),
+        *spots,
         _spot(panel, size, panel.wide, corner, "right", 0),
         _spot(panel, size, 0.0, corner, "left", 6),
     ]
 
 
-def _best(panel: Panel, spots: Sequence[_Spot], taken: Sequence[Box], curves: Sequence[Line] = ()) -> _Spot:
-    """The first place with the least overlap."""
+def _best(panel: Panel, spots: Sequence[_Spot], taken: Sequence[Box], hill: Line | None = None) -> _Spot:
+    """The first free place, or else the first with the least overlap; what lies on a hill is not free."""
 
     def cost(spot: _Spot) -> float:
         left, right, bottom, top = spot.box
@@ -89,9 +87,22 @@ def _best(panel: Panel, spots: Sequence[_Spot], taken: Sequence[Box], curves: Se
             * max(0.0, min(top, box[3]) - max(bottom, box[2]))
             for box in taken
         )
-        return 20.0 * out + over + sum(200.0 for curve in curves if _crossed(spot.box, curve))
+        return 20.0 * out + over + (200.0 if hill is not None and _covered(spot.box, hill) else 0.0)
 
-    return min(spots, key=cost)
+    least, best = math.inf, spots[0]
+    for spot in spots:
+        if (now := cost(spot)) < least:
+            least, best = now, spot
+        if not least:
+            break
+    return best
+
+
+def _covered(box: Box, hill: Line) -> bool:
+    """Whether a curve, or what is filled below it, comes under the box."""
+    left, right, bottom, _ = box
+    x, y = hill
+    return bool((y[(x > left) & (x < right)] > bottom).any())
 
 
 def _crossed(box: Box, curve: Line) -> bool:
@@ -140,17 +151,22 @@ def name_posterior(
         for flank, anchor, shift in sorted(sides, key=lambda side: abs(side[0] - float(x[y.argmax()]))):
             spots.append(_spot(panel, size, flank, level * peak, anchor, shift))
     free = [spot for spot in spots if second is None or not _crossed(_near_half(spot), second)]
-    spot = _best(panel, free or spots, [], [truth])
+    spot = _best(panel, free or spots, [], truth)
     ink = {"color": colours.posterior}
     film.figure.add_annotation(text=word, font=ink, **boxed(colours), **spot.how)
     return spot.box
 
 
-def name_joint(film: Film, panel: Panel, label: str, colours: Tokens) -> None:
-    """In the lower right corner, above the axis."""
-    where = {"x": panel.high, "y": 0.05 * panel.top, "xanchor": "right", "yanchor": "middle", "xshift": -2}
-    font = {"size": 11, "color": colours.posterior}
-    film.figure.add_annotation(text=label, showarrow=False, font=font, **where)
+def name_joint(film: Film, panel: Panel, truth: Line, label: str, colours: Tokens) -> None:
+    """In the lower corner where the posterior is not, the right one if it can."""
+    size, mid = _size([label])[0] * 5.8 / 6.6, 0.06 * panel.room
+    corners = [
+        _spot(panel, (size, _ROWS), panel.wide, mid, "right", -2),
+        _spot(panel, (size, _ROWS), 0.0, mid, "left", 6),
+    ]
+    spot = _best(panel, corners, [], truth)
+    ink = {"size": 11, "color": colours.posterior}
+    film.figure.add_annotation(text=label, font=ink, **boxed(colours), **spot.how)
 
 
 def _sides(x: np.ndarray, y: np.ndarray, level: float) -> tuple[float, float]:
@@ -209,7 +225,7 @@ def name_q(
             lines[0] = f"← {lines[0]}" if at < panel.low else f"{lines[0]} →"
             edge = panel.low if at < panel.low else panel.high
             sides, top = (edge, edge), 0.6 * panel.top
-        spot = _best(panel, _around(panel, sides, top, lines, truth), taken)
+        spot = _best(panel, _around(panel, sides, top, lines), taken, truth)
         for key, value in {"text": _small(lines, colours), **spot.how}.items():
             moves[key].append(value)
     annotate(film, {"font": {"color": colours.q_text}, **boxed(colours)}, moves)

@@ -23,6 +23,8 @@ from lvmviz.runs.job import Job, Trace
 from lvmviz.targets import Target
 
 GRID = 401
+LOG_10 = math.log(10.0)
+_FAR = 2.0  # times the middle 80 %: how far a heavy tail is followed
 
 
 class Bell(NamedTuple):
@@ -38,7 +40,8 @@ class Picture(NamedTuple):
 
     z: np.ndarray  # (G,)
     posterior: np.ndarray  # (G,) p(z | x)
-    joint: np.ndarray  # (G,) p(x, z)
+    joint: np.ndarray  # (G,) p(x, z) times 10 to `power`, so large that it is seen beside the posterior
+    power: int
     q: np.ndarray  # (T, G)
     integrand: np.ndarray  # (T, G) q log(q / p)
     bells: list[Bell]
@@ -78,7 +81,7 @@ def extent(target: Target) -> tuple[float, float]:
     shares = torch.tensor([0.002, 0.1, 0.9, 0.998], dtype=torch.float64)
     low, inner_low, inner_high, high = quantiles(target, shares).tolist()
     bulk = inner_high - inner_low
-    low, high = max(low, inner_low - 4 * bulk), min(high, inner_high + 4 * bulk)
+    low, high = max(low, inner_low - _FAR * bulk), min(high, inner_high + _FAR * bulk)
     room = 0.6 * max(high - low, 1e-6)
     return low - room, high + room
 
@@ -89,13 +92,13 @@ def picture(target: Target, family: Line, phis: Tensor) -> Picture:
     z = _grid(target, low, high)
     points = torch.from_numpy(z)[:, None]
     joint, evidence = target.log_prob(points).numpy(), float(log_evidence(target))
-    log_p = joint - evidence
+    log_p, power = joint - evidence, math.floor(-evidence / LOG_10 - 0.22)  # its area is .06 to .6
     log_q = family.log_prob(phis, points.expand(len(phis), -1, -1)).numpy()
     q = np.exp(log_q)
     with np.errstate(invalid="ignore", over="ignore"):
         integrand = np.where(q > 0, q * (log_q - log_p), 0.0)
-        both = np.exp(joint)
-    return Picture(z, np.exp(log_p), both, q, integrand, bells(family, phis))
+        seen = np.exp(log_p + (evidence + power * LOG_10))
+    return Picture(z, np.exp(log_p), seen, power, q, integrand, bells(family, phis))
 
 
 def _grid(target: Target, low: float, high: float) -> np.ndarray:
@@ -161,11 +164,10 @@ def best(target: Target, family: Line) -> tuple[Place | None, float]:
 @functools.lru_cache(maxsize=32)
 def hills(target: Target, family: Line) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Means (M,), sds (S,) and the ELBO (S, M) over them."""
-    low, high = extent(target)
+    (low, high), (place, _) = extent(target), best(target, family)
+    narrow = 0.02 * (high - low) if place is None else min(0.02 * (high - low), 0.5 * place.sd)
     means = torch.linspace(low, high, 61, dtype=torch.float64)
-    sds = torch.logspace(
-        math.log10(0.02 * (high - low)), math.log10(0.6 * (high - low)), 41, dtype=torch.float64
-    )
+    sds = torch.logspace(math.log10(narrow), math.log10(0.6 * (high - low)), 41, dtype=torch.float64)
     return means.numpy(), sds.numpy(), landscape(target, family, means, sds).numpy()
 
 
@@ -196,6 +198,11 @@ def estimates(target: Target, family: Line, phi: Tensor, estimator: Estimator, k
     names = ("ELBO", *(f"ELBO's slope in {name}" for name in family.names))
     parts = (exact.tolist(), rows.mean(0).tolist(), errors.tolist())
     return [Estimate(*part) for part in zip(names, *parts, strict=True)]
+
+
+def forward(target: Target, family: Line, mean: float, sd: float) -> float:
+    """KL(p || q) of a q at this place, nats."""
+    return float(forward_kl(target, family, phi_at(family, [Place(mean, sd)])))
 
 
 def objective_at(target: Target, family: Line, phi: Tensor, objective: Objective) -> float:

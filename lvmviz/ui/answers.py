@@ -22,7 +22,7 @@ Places = tuple[tuple[float, float], ...]  # loc and scale of every curve
 Answer = Callable[[Places], dict[str, Any]]  # what each view, by its name, is to show
 
 MOST = 256  # sessions; those that asked for nothing for longest are forgotten, and rerun their page instead
-_TOKEN = "lvmviz.token"
+_TOKEN, _COUNT = "lvmviz.token", "lvmviz.answers"
 _offered: OrderedDict[str, Answer] = OrderedDict()
 _lock = threading.Lock()
 
@@ -30,6 +30,20 @@ _lock = threading.Lock()
 def address() -> str:
     """Where this session's hand may ask; nobody else knows it."""
     return f"lvmviz/answer/{st.session_state.setdefault(_TOKEN, secrets.token_urlsafe(16))}"
+
+
+def count() -> int:
+    """The last request of this session's hand that its page has answered.
+
+    Every view is told of it: one that took an answer of the route then takes Python's word again, also
+    where that is what it was before the hand moved.
+    """
+    return st.session_state.get(_COUNT, 0)
+
+
+def heard(request: int) -> None:
+    """The page answers this request of the hand now."""
+    st.session_state[_COUNT] = request
 
 
 def offer(answer: Answer) -> None:

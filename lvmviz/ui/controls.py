@@ -12,6 +12,7 @@ import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
 from lvmviz.core import Choice, Knob, field_types, knobs
+from lvmviz.figures.theme import decimals_of
 from lvmviz.ui import state
 
 Editor = Callable[[str], Mapping[str, Any]]  # name of the choice's control -> values of its hidden fields
@@ -203,19 +204,22 @@ def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str]
             label, low, high, kind(st.session_state[key]), step=1, key=key, help=meta.help
         )
     step = 1 if kind is int else 10.0 ** (math.floor(math.log10(high - low)) - 2)
+    shown = "%d" if kind is int else f"%.{max(2, decimals_of(step))}f"
     if meta.scale == "both":
-        return lambda key: _slider_and_box(label, (low, high), step, key, meta.help)
+        return lambda key: _slider_and_box(label, (low, high), step, shown, key, meta.help)
     return lambda key: st.slider(
-        label, low, high, kind(st.session_state[key]), step=step, key=key, help=meta.help
+        label, low, high, kind(st.session_state[key]), step=step, format=shown, key=key, help=meta.help
     )
 
 
-def _slider_and_box(label: str, ends: tuple[float, float], step: float, key: str, help: str) -> float:
+def _slider_and_box(
+    label: str, ends: tuple[float, float], step: float, shown: str, key: str, help: str
+) -> float:
     """One number twice: the slider is quick, the box takes every digit."""
     now, box = st.session_state[key], f"{key}#"
     st.session_state[box] = now
     with st.container(horizontal=True, wrap=False, vertical_alignment="bottom", gap="small"):
-        st.slider(label, *ends, now, step=step, key=key, help=help or None)
+        st.slider(label, *ends, now, step=step, format=shown, key=key, help=help or None)
         st.number_input(label, *ends, now, step=step, format="%g", key=box, label_visibility="collapsed",
                         width=72, on_change=_typed, args=(key, box))  # fmt: skip
     return now

@@ -15,19 +15,18 @@ from lvmviz.divergences import Decomposition
 from lvmviz.families import Gaussian, Line, MixtureOf2, SinhArcsinh
 from lvmviz.figures.fit import Bell
 from lvmviz.figures.theme import tokens
-from lvmviz.objectives import Objective, ReverseKL
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
-from lvmviz.ui import frame, state
-from lvmviz.ui.controls import Controls, remedy
+from lvmviz.ui import answers, frame, state
+from lvmviz.ui.controls import Controls
 from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
 NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
 SECOND = Knob(help="Another q, dashed, to compare with.", label="Second q", more=True)
 FARTHEST, NARROWEST, WIDEST = 1e6, 2e-3, 1e5  # of what a picture shows: q's controls go no further
-_ANSWERS, _AUTOPLAY = "lvmviz.answers", "lvmviz.autoplay"
+_AUTOPLAY = "lvmviz.autoplay"
 _RANGE, _POSTERIOR = "lvmviz.range", "lvmviz.posterior"
 
 
@@ -164,16 +163,17 @@ def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int], ask: str = "") -> H
         return None
     colour = tokens(frame.dark()).q_mark
     curves, handles = [], []
+    whose = ("q",) if len(bells) == 1 else ("part 1", "part 2")
     for i, (bell, trace) in enumerate(zip(bells, traces, strict=True)):
         u, v = bell.u, bell.v
         curves.append(Curve(trace, u.tolist(), v.tolist(), bell.places.tolist())._asdict())
         for at, moves, told in ((0.0, "loc", "Centre"), (1.0, "scale", "Width")):
             height = float(v[abs(u - at).argmin()])
-            handles.append(Handle(i, (at, height), moves, f"{told} of q", colour)._asdict())
+            handles.append(Handle(i, (at, height), moves, f"{told} of {whose[i]}", colour)._asdict())
     ends: Range = st.session_state[_RANGE]
     unit = summaries.unit(q.family)
     reach = ends.low, ends.high, ends.least * unit, ends.most * unit
-    return Hand(curves, handles, st.session_state.get(_ANSWERS, 0), reach, ask)
+    return Hand(curves, handles, answers.count(), reach, ask)
 
 
 def dragged(family: Line) -> Callable[[], None]:
@@ -183,7 +183,7 @@ def dragged(family: Line) -> Callable[[], None]:
         took = grasp("picture")
         for i, place in enumerate(places_of(family, took.places)):
             _put(i, *place)
-        st.session_state[_ANSWERS] = took.request
+        answers.heard(took.request)
         if not took.settled:
             state.pause()
 
@@ -243,16 +243,6 @@ def fit_buttons(guessing: bool = False) -> None:
                   help="Let the optimizer go on from where q stands")  # fmt: skip
         st.button("Back", icon=":material/undo:", on_click=leave, disabled=not fitted(), width="stretch",
                   help="Take q off the optimizer's path, back to where it set out")  # fmt: skip
-
-
-def refused(fault: str, objective: Objective) -> None:
-    """Why the optimizer cannot set out from here, and what would help; q stays where it stands."""
-    with st.container():
-        frame.failed(fault)
-        with st.container(horizontal=True, gap="small"):
-            if not isinstance(objective, ReverseKL):
-                remedy("Fit by the reverse KL", "objective", ReverseKL.__name__)
-            st.button("Back to q", key="refused_back", on_click=leave)
 
 
 def fitted() -> bool:

@@ -47,7 +47,7 @@ def picture(
     hide: bool,
 ) -> Picture:
     """Posterior, q in every state (T, P) and the integrand; `hide` leaves out every number."""
-    shown = summaries.picture(target, family, phis)
+    shown, digits = summaries.picture(target, family, phis), decimals(target)
     bells = [figures.Bell(*bell) for bell in shown.bells]
     film, traces = figures.picture(
         shown.z,
@@ -56,11 +56,11 @@ def picture(
         shown.integrand,
         bells,
         joint=shown.joint,
-        joint_label=f"dotted: p(x,z), area p(x) = {_area(summaries.evidence(target))}",
-        q_label=[_told(*place) for place in summaries.places(family, phis).tolist()],
+        joint_label=f"dotted {_times(shown.power)}p(x,z), p(x) = {_area(summaries.evidence(target))}",
+        q_label=[_told(mean, sd, digits) for mean, sd in summaries.places(family, phis).tolist()],
         kl=kl,
         second=None if second is None else summaries.density(second.family, second.phi, shown.z),
-        second_label="" if second is None else _second_told(target, second),
+        second_label="" if second is None else _second_told(target, second, digits),
         hide_numbers=hide,
         dark=dark,
     )
@@ -75,14 +75,25 @@ def _area(log_area: float) -> str:
     return f"{math.exp(log_area - power * math.log(10.0)):.2f}·10<sup>{power}</sup>".replace("-", "−")
 
 
-def _told(mean: float, sd: float) -> str:
-    return f"q(z)\nmean {number(mean, 2)}, sd {number(sd, 2)}"
+def _times(power: int) -> str:
+    """A power of ten before what it multiplies."""
+    return {0: "", 1: "10 ", 2: "100 "}.get(power, f"10<sup>{power}</sup> ".replace("-", "−"))
 
 
-def _second_told(target: Target, second: Second) -> str:
+def decimals(target: Target) -> int:
+    """Of means and sds: as many as tell places apart in a picture so wide."""
+    low, high = summaries.extent(target)
+    return max(2, 3 - math.floor(math.log10(high - low)))
+
+
+def _told(mean: float, sd: float, digits: int) -> str:
+    return f"q(z)\nmean {number(mean, digits)}, sd {number(sd, digits)}"
+
+
+def _second_told(target: Target, second: Second, digits: int) -> str:
     kl = summaries.terms(target, second.family, second.phi).kl
     mean, sd = second.place
-    return f"second q\nN({number(mean, 2)}, {number(sd, 2)}²)\nKL {number(kl, 2)}"
+    return f"second q\nN({number(mean, digits)}, {number(sd, digits)}²)\nKL {number(kl, 2)}"
 
 
 def landscape(target: Target, family: Line, trace: Trace | None, dark: bool) -> Film:
@@ -100,6 +111,7 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool) -> 
         others=None if ways is None else ways[1:],
         best=None if place is None else (place.mean, place.sd),
         best_label=f"best ELBO, KL {number(kl, 3)}",
+        decimals=decimals(target),
         dark=dark,
     )
 

@@ -74,7 +74,8 @@ def _actions() -> None:
 
 
 def _share() -> None:
-    with st.popover("Share", icon=":material/link:", type="tertiary"):
+    shared = st.container(key="share", width="content")  # a player that is asked for its link pauses
+    with shared.popover("Share", icon=":material/link:", type="tertiary"):
         address = urlsplit(st.context.url or "")
         query = urlencode(state.current())
         st.markdown("This link opens exactly what is on screen: every control, the seed and the step.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,7 +12,7 @@ import streamlit as st
 
 from lvmviz.figures.drawing import Drawing
 from lvmviz.figures.film import Film
-from lvmviz.ui import frame
+from lvmviz.ui import answers, frame
 from lvmviz.ui.component import component
 
 
@@ -85,8 +86,10 @@ def film_text(made: Film | Drawing, factor: float) -> str:
         text = json.dumps(json.loads(text, parse_constant=lambda _: None))
     if factor == 1.0:
         return text
-    data = json.loads(text)
-    return json.dumps(data | {"figure": _enlarged(data["figure"], factor)})
+    # words of several sizes say them themselves
+    data = json.loads(re.sub(r"(?<=font-size:)\d+(?=px)", lambda size: f"{int(size[0]) * factor:g}", text))
+    moves = [_moved(move, factor) for move in data["moves"]]
+    return json.dumps(data | {"figure": _enlarged(data["figure"], factor), "moves": moves})
 
 
 _SIZES = {"size", "standoff", "startstandoff", "xshift", "yshift", "ticklen", "height", "l", "r", "t", "b"}
@@ -100,6 +103,12 @@ def _enlarged(value: Any, factor: float, key: str = "", inside: str = "") -> Any
         return [_enlarged(part, factor, key, inside) for part in value]
     px = key in _SIZES or (key == "width" and inside == "line")
     return value * factor if px and isinstance(value, (int, float)) and not isinstance(value, bool) else value
+
+
+def _moved(move: dict[str, Any], factor: float) -> dict[str, Any]:
+    """What moves from frame to frame, likewise."""
+    key = move["keys"][0].rpartition(".")[2]
+    return move | {"list": _enlarged(move["list"], factor, key)} if "list" in move else move
 
 
 class _Encoder(json.JSONEncoder):
@@ -139,6 +148,7 @@ def plot(
         "pickable": on_pick is not None,
         "hand": hand and hand._asdict(),
         "mark": mark and mark._asdict(),
+        "answered": answers.count(),
     }
     return component("plot")(
         key=f"plot_{name}",

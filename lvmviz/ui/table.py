@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
+from lvmviz.ui import answers
 from lvmviz.ui.component import component
 from lvmviz.ui.plot import nothing
 
@@ -67,6 +68,7 @@ def table(
         "alt": alt,
     }
     data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
+    data["answered"] = answers.count()
     component("table")(key=f"table_{name}", data=data, on_pick_change=on_pick)
 
 

@@ -50,6 +50,13 @@ def quiet(page: Page) -> None:
     )
 
 
+def slider_tells(page: Page, name: str, value: int) -> None:
+    """Once the page has rerun: for a moment there is the new slider and the old."""
+    sliders = page.get_by_role("slider", name=name)
+    expect(sliders.and_(page.locator(f"[value='{value}']"))).to_have_count(1)
+    expect(sliders).to_have_count(1)
+
+
 def press(page: Page, key: str, step: int) -> None:
     page.keyboard.press(key)
     on_frame(page, step)
@@ -255,7 +262,7 @@ def test_controls_by_keyboard_undo_redo_reset(visit) -> None:
     for button, number in (("undo", 3), ("redo", 4), ("reset", 3)):
         page.get_by_role("button", name=button.capitalize(), exact=True).click()
         alt(page, f"{number} Gaussian")
-        expect(page.get_by_role("slider", name="Components K")).to_have_value(str(number))
+        slider_tells(page, "Components K", number)
         expect(page).to_have_url(re.compile("components=4" if number == 4 else r"^(?!.*components)"))
 
 
@@ -267,7 +274,7 @@ def test_back_button_shows_a_consistent_page(visit) -> None:
     quiet(page)
     page.go_back()
     expect(page).to_have_url(re.compile(r"/mixtures$"))
-    expect(page.get_by_role("slider", name="Components K")).to_have_value("3")
+    slider_tells(page, "Components K", 3)
     alt(page, "3 Gaussian")
     expect(page.get_by_test_id("stAlert")).to_have_count(0)
 

@@ -11,7 +11,13 @@ import { hands, views } from "./bus.js";
 
 const PACE = 66; // ms between two questions: what they answer is drawn between the frames of the hand
 const STILL = 250; // ms without a move, then the page runs although the hand holds on
-const NUDGE = 0.02; // of the visible axis, for one press of an arrow key; a tenth of it with Shift
+const NUDGE = 0.03; // of the visible axis at most, for one press of an arrow key; a tenth of it with Shift
+
+/** The largest 1, 2 or 5 times a power of ten that is not above a positive size. */
+function round(size) {
+  const power = 10 ** Math.floor(Math.log10(size));
+  return power * [5, 2, 1].find((factor) => factor * power <= size);
+}
 
 class Handle {
   constructor(hand, spec) {
@@ -33,7 +39,7 @@ class Handle {
     event.stopPropagation();
     this.node.focus({ preventScroll: true });
     this.node.setPointerCapture(event.pointerId);
-    this.hand.taken();
+    this.before = this.hand.taken();
     const { x } = this.hand.place(this.spec);
     this.offset = this.hand.toPixels(x) - event.clientX; // the handle stays under the point where it was taken
     this.dragged = true;
@@ -52,11 +58,15 @@ class Handle {
   }
 
   key(event) {
+    if (event.key === "Escape" && this.dragged) {
+      this.dragged = false;
+      this.hand.back(this.before);
+    }
     const way = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
     if (!way) return;
     event.preventDefault();
     event.stopPropagation();
-    const by = way * NUDGE * (event.shiftKey ? 0.1 : 1) * this.hand.span();
+    const by = way * (event.shiftKey ? 0.1 : 1) * round(NUDGE * this.hand.span());
     this.hand.to(this.spec, this.hand.place(this.spec).x + by, true);
   }
 }
@@ -240,9 +250,18 @@ export class Hand {
     return high - low;
   }
 
-  /** Where the axes begin, px, asked once for a whole drag: asking makes the browser lay out the page. */
+  /** Where the axes begin, px, asked once for a whole drag: asking makes the browser lay out the page.
+   * Returned is where the curves are, for a hand that thinks better of it. */
   taken() {
     this.left = this.plot.node.querySelector(".nsewdrag").getBoundingClientRect().left;
+    return this.curves.map(({ loc, scale }) => ({ loc, scale }));
+  }
+
+  /** Everything where the hand has taken it. */
+  back(places) {
+    places.forEach((place, i) => Object.assign(this.curves[i], place));
+    this.follows();
+    this.rest();
   }
 
   toPixels(x) {
@@ -266,6 +285,9 @@ export class Hand {
       node.style.setProperty("--lv-colour", spec.colour);
       node.setAttribute("aria-label", spec.label);
       const { loc, scale } = this.curves[spec.curve];
+      const [low, high, least, most] = this.ends;
+      node.setAttribute("aria-valuemin", spec.moves === "loc" ? low : least);
+      node.setAttribute("aria-valuemax", spec.moves === "loc" ? high : most);
       node.setAttribute("aria-valuenow", spec.moves === "loc" ? loc : scale);
       node.dataset.value = spec.moves === "loc" ? loc : scale;
     }

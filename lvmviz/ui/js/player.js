@@ -3,8 +3,11 @@
 import { channel } from "./bus.js";
 
 const FRAMES_PER_SECOND = 20;
+const LONG = 100; // frames: a film of more keeps its time, and a slow browser leaves some out
+const MOST = 5; // frames left out at once
 const SLOWEST = 2; // seconds a short trace takes at least, so that each half-step can be seen
 const AGAIN = ".st-key-projector button, .st-key-fit button";
+const SHARE = ".st-key-share button";
 const ICONS = {
   first: "M5 5v14M19 5l-10 7 10 7z",
   back: "M15 5l-8 7 8 7",
@@ -38,7 +41,10 @@ class Player {
     this.keys = (event) => this.key(event);
     document.addEventListener("keydown", this.keys);
     // after the mouse has turned the projector mode on, or pressed Fit, space shall play, not press that again
-    this.pressed = ({ detail, target }) => detail > 0 && target.closest?.(AGAIN)?.blur();
+    this.pressed = ({ detail, target }) => {
+      if (detail > 0) target.closest?.(AGAIN)?.blur();
+      if (this.timer && target.closest?.(SHARE)) this.toggle(); // the link has the step that is on screen
+    };
     document.addEventListener("click", this.pressed);
   }
 
@@ -152,8 +158,9 @@ class Player {
     let due = performance.now() + pause;
     const tick = (now) => {
       if (now >= due) {
-        due = Math.max(due + pause, now);
-        this.go(this.channel.index + 1, false);
+        const late = this.data.count > LONG ? Math.min(Math.floor((now - due) / pause), MOST) : 0;
+        due = Math.max(due + (1 + late) * pause, now);
+        this.go(this.channel.index + 1 + late, false);
         if (this.channel.index >= this.data.count - 1) {
           this.stop();
           return this.settle();
