@@ -67,25 +67,28 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     algorithm, axes = summaries.vae(trace), vae_desk.axes(controls, summaries.vae(trace))
     depends = (trace.key, ui.dark())
     with stage.picture:
-        place = ui.place()
-        index = ui.player(
-            PLAYER,
-            labels=[vae_desk.label(info, infos[-1]) for info in infos],
-            buttons=(),
-            trace_id=trace.job.id,
-            steps=trace.steps,
-            growing=growing,
-        )
-        if told := vae_desk.ended(infos[-1]):
-            ui.note(told)
+        left, right, below = vae_desk.side_by_side(WIDE)
+        with below:
+            index = ui.player(
+                PLAYER,
+                labels=[vae_desk.label(info, infos[-1]) for info in infos],
+                buttons=(),
+                trace_id=trace.job.id,
+                steps=trace.steps,
+                growing=growing,
+            )
+            if told := vae_desk.ended(infos[-1]):
+                ui.note(told)
         if summaries.is_images(algorithm):
             _strip(trace, index)
     with stage.evidence:
         half, evidence = vae_desk.evidence(trace, index, growing, NAMES)
         vae_desk.numbers(trace, index, half, evidence, growing)
         vae_desk.ledger(infos, PLAYER)
-    with place:
-        _pictures(trace, index, axes, depends, vae_evidence.known(trace, "test"))
+    with left:
+        vae_desk.plane(trace, index, axes, depends, PLAYER, PLANE)
+    with right:
+        _curves(trace, depends, vae_evidence.known(trace, "test"))
     training_loop.draw(trace, index, growing)
     link, elbo = ui.link(), number(infos[index].test_elbo, 4)
     ui.dock(
@@ -102,27 +105,23 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     vae_evidence.work(trace, index, half)
 
 
-def _pictures(trace: Trace, index: int, axes: tuple[int, int], depends: tuple[object, ...],
-              known: dict[int, summaries.Evidence]) -> None:  # fmt: skip
-    left, right = vae_desk.side_by_side(WIDE)
-    with left:
-        vae_desk.plane(trace, index, axes, depends, PLAYER, PLANE)
-    with right:
-        exact = summaries.exact_possible(summaries.vae(trace))
-        ui.head(
-            "bound",
-            "ELBO and log p(x)",
-            f"test, train dashed; {'exact' if exact else 'estimated'} at the dots",
-        )
-        ui.plot(
-            "bound",
-            lambda: vae_films.bound(trace, known, ui.dark(), BOUND),
-            depends=(*depends, tuple(known)),
-            height=BOUND,
-            alt="ELBO of test and training examples over the epochs, and log p(x)",
-            channel=PLAYER,
-        )
-        vae_desk.terms(trace, depends, PLAYER, TERMS)
+def _curves(trace: Trace, depends: tuple[object, ...], known: dict[int, summaries.Evidence]) -> None:
+    """ELBO and log p(x) over the epochs, and the two terms of the ELBO."""
+    exact = summaries.exact_possible(summaries.vae(trace))
+    ui.head(
+        "bound",
+        "ELBO and log p(x)",
+        f"test, train dashed; {'exact' if exact else 'estimated'} at the dots",
+    )
+    ui.plot(
+        "bound",
+        lambda: vae_films.bound(trace, known, ui.dark(), BOUND),
+        depends=(*depends, tuple(known)),
+        height=BOUND,
+        alt="ELBO of test and training examples over the epochs, and log p(x)",
+        channel=PLAYER,
+    )
+    vae_desk.terms(trace, depends, PLAYER, TERMS)
 
 
 def _strip(trace: Trace, index: int) -> None:

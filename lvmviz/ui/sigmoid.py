@@ -55,7 +55,7 @@ def draw(stage: frame.Stage, controls: Controls, cards: Sequence[Scene]) -> None
 
 
 def _pictures(model: SigmoidModel, made: Look, depends: tuple[object, ...]) -> None:
-    left, right = side_by_side(WIDE)
+    left, right, _ = side_by_side(WIDE)
     dark = frame.dark()
     with left:
         frame.head("plane", "Posterior p(z|x)", "exact, and the best Gaussian q at 1 and 2 sd")

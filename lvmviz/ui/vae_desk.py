@@ -111,12 +111,13 @@ def arrive(trace: Trace) -> None:
 # ---- pictures ----
 
 
-def side_by_side(width: int) -> tuple[DeltaGenerator, DeltaGenerator]:
-    """Two places, the first so wide; on a narrow screen the second stands below."""
+def side_by_side(width: int) -> tuple[DeltaGenerator, DeltaGenerator, DeltaGenerator]:
+    """Two places, the first so wide, and one below both; on a narrow screen the second comes last."""
     with st.container(key="pair", horizontal=True, gap="medium"):
         left = st.container(key="pair_left", width=width, gap="xsmall")
         right = st.container(key="pair_right", width="stretch", gap="xsmall")
-    return left, right
+        below = st.container(key="pair_below", width="stretch", gap="xsmall")
+    return left, right, below
 
 
 def axes(controls: Controls, algorithm: TrainVAE) -> tuple[int, int]:
