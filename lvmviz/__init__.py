@@ -11,7 +11,7 @@ from lvmviz.datasets import Blobs, CrossedEllipses, Dataset, Digits, Iris, Moons
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, SinhArcsinh, StudentQ
 from lvmviz.formula_targets import Formula
-from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction
+from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction, StickingTheLanding
 from lvmviz.image_sets import OpenML, StoredImages
 from lvmviz.likelihoods import Bernoulli, ContinuousBernoulli, GaussianNoise, Likelihood
 from lvmviz.networks import MLP, Convolutional, LinearMap, Network
@@ -50,7 +50,7 @@ __all__ = [
     "NaturalGradient", "Network", "Objective", "Observations", "OpenML", "Optimizer", "Pinwheel",
     "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL", "Rings", "Rows",
     "ScoreFunction", "SigmoidDecoder", "SigmoidModel", "SinhArcsinh", "Skewed", "Snapshot", "Spike", "Start",
-    "Stored", "StoredImages", "Student", "StudentQ", "SwissRoll", "Target", "ThreeInARow", "Trace",
-    "TrainVAE", "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose", "knob", "log_evidence",
-    "run", "submit",
+    "StickingTheLanding", "Stored", "StoredImages", "Student", "StudentQ", "SwissRoll", "Target",
+    "ThreeInARow", "Trace", "TrainVAE", "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose",
+    "knob", "log_evidence", "run", "submit",
 ]  # fmt: skip

@@ -5,20 +5,19 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import ClassVar, NoReturn
 
 import torch
 from torch import Tensor
 
 from lvmviz.core import choice, knob
+from lvmviz.formula_latex import latex
 from lvmviz.formulas import (
-    FUNCTIONS,
     Apply,
     FormulaError,
     Name,
     Node,
-    Number,
     Tree,
     parse,
     quoted,
@@ -32,7 +31,11 @@ ZERO = 1e4  # nats below the highest value: no density left, in any arithmetic
 
 @choice
 class Formula(Target):
-    """Your own log p(x, z), typed as a formula of z; prior N(0, 3^2), likelihood = joint / prior."""
+    """Your own log p(x, z), typed as a formula of z; prior N(0, 3^2), likelihood = joint / prior.
+
+    A feature narrower than 1/64 (beyond |z| = 64, than 2 % of |z|) is sure to be found where a part of the
+    formula that is linear in z crosses 0, as z - 100.3 does; elsewhere it may be missed.
+    """
 
     dim: ClassVar[int] = 1
     title: ClassVar[str] = "Own formula"
@@ -55,6 +58,10 @@ class Formula(Target):
         """log N(z | 0, 3^2), nats."""
         return normal(z[..., 0], 0.0, 3.0)
 
+    def places(self) -> tuple[float, ...]:
+        """Where the formula's linear parts are 0."""
+        return tuple(sorted(zeros(density(self.expression))))
+
     @property
     def latex(self) -> str:
         """The formula as LaTeX, without dollar signs."""
@@ -67,6 +74,43 @@ def density(expression: str) -> Tree:
     tree = parse(expression)
     check(tree)
     return tree
+
+
+def zeros(tree: Tree) -> set[float]:
+    """Where each part of a formula of one variable that is linear in it is 0."""
+    found: set[float] = set()
+
+    def line(node: Node) -> tuple[float, float] | None:
+        """Slope and intercept of a part, None of a bent one."""
+        if isinstance(node, Name) and node.name in tree.variables:
+            return 1.0, 0.0
+        parts = [line(part) for part in node.args] if isinstance(node, Apply) else []
+        if all(part is not None and not part[0] for part in parts):
+            return 0.0, float(value(node, tree.names(torch.zeros((), dtype=torch.float64))))
+        return made(node.op, parts) if isinstance(node, Apply) else None
+
+    def made(op: str, parts: Sequence[tuple[float, float] | None]) -> tuple[float, float] | None:
+        if any(part is None for part in parts) or op not in ("+", "-", "*", "/"):
+            return None
+        (a, b), *rest = [part for part in parts if part is not None]
+        if not rest:
+            return (a, b) if op == "+" else (-a, -b)
+        ((c, d),) = rest
+        if op in ("+", "-"):
+            sign = 1.0 if op == "+" else -1.0
+            whole = a + sign * c, b + sign * d
+        elif op == "*" and not (a and c):
+            whole = a * d + c * b, b * d
+        elif op == "/" and not c and d:
+            whole = a / d, b / d
+        else:
+            return None
+        if whole[0] and math.isfinite(zero := -whole[1] / whole[0]):
+            found.add(zero)
+        return whole
+
+    line(tree.root)
+    return found
 
 
 # ---- is it a log density? ----
@@ -219,74 +263,3 @@ def _is_meant(tree: Tree, z: Tensor) -> bool:
     """Whether a density of 0 was typed, as log(0) within where, and does not come from overflow."""
     blamed, _ = _blamed(tree.root, tree.names(z))
     return tree.variables[0] not in re.findall(r"\w+", text(blamed))
-
-
-# ---- how it is written ----
-
-_CASES, _SUM, _MINUS, _PRODUCT, _POWER, _ATOM = range(6)  # how tightly LaTeX binds
-_COMMANDS = {
-    "pi": r"\pi", "<": "<", "<=": r"\le", ">": ">", ">=": r"\ge", "abs": r"\left|#1\right|",
-    "sqrt": r"\sqrt{#1}", "atan": r"\arctan\left(#1\right)", "gammaln": r"\log\Gamma\left(#1\right)",
-    "sigmoid": r"\sigma\left(#1\right)", "maximum": r"\max\left(#1, #2\right)",
-    "minimum": r"\min\left(#1, #2\right)", "sign": r"\operatorname{sign}\left(#1\right)",
-    "softplus": r"\operatorname{softplus}\left(#1\right)",
-    "where": r"\begin{cases} #2 & \text{if } #1 \\ #3 & \text{otherwise} \end{cases}",
-}  # fmt: skip
-_MEANT = {  # functions that are written as what they compute
-    "square": lambda a: Apply("**", (a, Number("2"))),
-    "log1p": lambda a: Apply("log", (Apply("+", (Number("1"), a)),)),
-    "expm1": lambda a: Apply("-", (Apply("exp", (a,)), Number("1"))),
-    "logaddexp": lambda a, b: Apply("log", (Apply("+", (Apply("exp", (a,)), Apply("exp", (b,)))),)),
-}
-
-
-def latex(node: Node, lowest: int = _CASES) -> str:
-    """A node as LaTeX, without dollar signs; in brackets where it binds less than `lowest`."""
-    written, level = _written(node)
-    return rf"\left({written}\right)" if level < lowest else written
-
-
-def _written(node: Node) -> tuple[str, int]:
-    if isinstance(node, Name):
-        return _COMMANDS.get(node.name, node.name), _ATOM
-    if isinstance(node, Number):
-        return _number(node.typed)
-    if node.op in _MEANT:
-        return _written(_MEANT[node.op](*node.args))
-    if node.op in FUNCTIONS:
-        return _function(node.op, [latex(arg) for arg in node.args])
-    return _signed(node.op, node.args[0]) if len(node.args) == 1 else _operation(node.op, *node.args)
-
-
-def _number(typed: str) -> tuple[str, int]:
-    """1.5e-3 is 1.5 times a power of ten."""
-    digits, _, exponent = typed.lower().partition("e")
-    if not exponent:
-        return digits, _ATOM
-    power = f"10^{{{int(exponent)}}}"
-    return (power, _POWER) if float(digits) == 1 else (rf"{digits} \cdot {power}", _PRODUCT)
-
-
-def _function(name: str, args: list[str]) -> tuple[str, int]:
-    written = _COMMANDS.get(name, rf"\{name}\left(#1\right)")
-    for place, arg in enumerate(args, 1):
-        written = written.replace(f"#{place}", arg)
-    return written, {"where": _CASES, "abs": _ATOM}.get(name, _POWER)
-
-
-def _signed(sign: str, a: Node) -> tuple[str, int]:
-    return sign + latex(a, _PRODUCT), _MINUS
-
-
-def _operation(op: str, a: Node, b: Node) -> tuple[str, int]:
-    if op == "**":
-        return f"{latex(a, _ATOM)}^{{{latex(b)}}}", _POWER
-    if op == "/":
-        return rf"\frac{{{latex(a)}}}{{{latex(b)}}}", _POWER
-    if op != "*":
-        return f"{latex(a, _SUM)} {_COMMANDS.get(op, op)} {latex(b, _PRODUCT)}", _SUM
-    left, right = latex(a, _MINUS), latex(b, _POWER)
-    apart = re.fullmatch(r"-?[\d.]+", left) and not re.match(r"\d|\.|\\frac", right)
-    return left + (r"\," if apart else r" \cdot ") + right, _MINUS if left.startswith(
-        ("-", "+")
-    ) else _PRODUCT

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmviz.core import Choice, Key, choice, generator, knob
-from lvmviz.families import Family
+from lvmviz.families import Family, Line
 from lvmviz.objectives import ReverseKL, noise_rule
 from lvmviz.targets import Target
 
@@ -25,6 +25,7 @@ class Estimator(Choice):
     """
 
     exact: ClassVar[bool] = False
+    surrogate: ClassVar[bool] = False  # whether it is the derivative of any objective's value from draws
 
     @abc.abstractmethod
     def noise(self, key: Key, dim: int) -> Tensor:
@@ -46,8 +47,9 @@ class Exact(Estimator):
 
     def per_draw(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
         with torch.enable_grad():
-            leaf = phi.detach().requires_grad_()
-            value = ReverseKL().value(target, family, leaf)
+            leaf, elbo = phi.detach().requires_grad_(), ReverseKL()
+            rule = elbo.careful if isinstance(family, Line) else elbo.value  # also at a kink of log p
+            value = rule(target, family, leaf)
             return torch.autograd.grad(value.sum(), leaf)[0].unsqueeze(-2)
 
 
@@ -59,6 +61,7 @@ class Reparameterized(Estimator):
     derivative and the draw moves smoothly with phi (Kingma and Welling, 2014; Rezende et al., 2014).
     """
 
+    surrogate: ClassVar[bool] = True
     draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
 
     def noise(self, key: Key, dim: int) -> Tensor:
@@ -69,6 +72,25 @@ class Reparameterized(Estimator):
 
 
 @choice
+class StickingTheLanding(Estimator):
+    """Reparameterized without the score: phi within log q is held still, it only moves the draws.
+
+    d/dphi E_q[f(z)] = E[f'(z) dg(noise; phi)/dphi] with f = log p(x, z) - log q(z; phi), because the score
+    that is left out has expectation 0. Where q is the posterior f is constant, and every draw's gradient is
+    exactly 0; far from it the score may have been a help (Roeder, Wu and Duvenaud, 2017).
+    """
+
+    draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
+
+    def noise(self, key: Key, dim: int) -> Tensor:
+        return normals(key, self.draws, dim)
+
+    def per_draw(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
+        f = elbo_terms(target, family)
+        return pathwise(lambda leaf, z: f(leaf.detach(), z), family, phi, noise)
+
+
+@choice
 class ScoreFunction(Estimator):
     """Weigh the score of each draw by how good the draw was: it needs no derivative of log p.
 
@@ -76,6 +98,7 @@ class ScoreFunction(Estimator):
     d/dphi f has expectation 0 (Ranganath, Gerrish and Blei, 2014). Unbiased with no baseline and with
     "leave one out", where b is the mean of the other draws (Mnih and Rezende, 2016). With "mean", b is the
     mean of all S draws, its own among them: the estimate is (S - 1) / S times the gradient on average.
+    With no baseline the variance grows with the size of log p(x), which shifts f and says nothing about phi.
     """
 
     draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")

@@ -272,7 +272,7 @@ def places(target: Target) -> Tensor:
     def log_joint(z: np.ndarray) -> np.ndarray:
         return np.nan_to_num(target.log_prob(torch.from_numpy(z).unsqueeze(-1)).numpy(), nan=-np.inf)
 
-    seen = survey(log_joint)
+    seen = survey(log_joint, near=target.places())
     edges = panels(seen.places, seen.low, seen.high)
     return torch.from_numpy(
         to_z(integrate(lambda z: ((log_joint(z) - seen.top)[None], np.ones((1, len(z)))), edges).edges)

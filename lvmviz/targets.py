@@ -37,6 +37,10 @@ class Target(Choice):
         """log p(x | z), shape (...), nats."""
         return self.log_prob(z) - self.log_prior(z)
 
+    def places(self) -> tuple[float, ...]:
+        """Where, of one dimension, quadrature shall look closely, besides where it always does."""
+        return ()
+
     def log_terms(self, z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """log p(x, z), log p(z) and log p(x | z) together, each computed once."""
         joint, prior = self.log_prob(z), self.log_prior(z)

@@ -17,7 +17,8 @@ import torch
 from hypothesis import assume, given
 
 from lvmviz.core import canonical, from_json
-from lvmviz.formula_targets import Formula, check, density, latex
+from lvmviz.formula_latex import latex
+from lvmviz.formula_targets import Formula, check, density
 from lvmviz.formulas import (
     CONSTANTS,
     FUNCTIONS,

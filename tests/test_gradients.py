@@ -13,6 +13,7 @@ from lvmviz.gradients import (
     Exact,
     Reparameterized,
     ScoreFunction,
+    StickingTheLanding,
     fisher,
     normals,
     pathwise,
@@ -20,10 +21,10 @@ from lvmviz.gradients import (
     scores,
 )
 from lvmviz.objectives import ReverseKL
-from lvmviz.targets import Skewed, TwoModes
+from lvmviz.targets import Laplace, Skewed, TwoModes
 
 MANY = 400_000
-ESTIMATORS = [Reparameterized(draws=8)] + [
+ESTIMATORS = [Reparameterized(draws=8), StickingTheLanding(draws=8)] + [
     ScoreFunction(draws=8, baseline=b) for b in ("none", "mean", "leave one out")
 ]
 
@@ -95,6 +96,29 @@ def test_in_a_narrow_q_reparameterization_has_little_variance():
     assert variance.tolist() == pytest.approx([0.01, 0.0902], rel=0.02)
 
 
+class Standard:
+    """log N(z | 0, 1): a target of d dimensions that are independent has d times its variances."""
+
+    def log_prob(self, z):
+        return -0.5 * z[..., 0] ** 2
+
+
+def test_sticking_the_landing_is_no_help_far_away():
+    """Target N(0, 1), q mean 3, sd .1, over mean and log sd: 998 times reparameterization's variance."""
+    noise, at = normals(5, MANY, 1), phi(3.0, 0.1)
+    path, stl = (
+        estimator.per_draw(Standard(), Gaussian(), at, noise).var(0).sum()
+        for estimator in (Reparameterized(), StickingTheLanding())
+    )
+    assert float(stl / path) == pytest.approx(998, rel=0.02)
+
+
+def test_sticking_the_landing_is_exact_at_the_posterior():
+    at, noise = phi(0.0, 1.0), normals(6, 1000, 1)
+    assert not StickingTheLanding().per_draw(Standard(), Gaussian(), at, noise).any()
+    assert Reparameterized().per_draw(Standard(), Gaussian(), at, noise).any()
+
+
 # ---- means ----
 
 
@@ -106,7 +130,7 @@ def test_the_mean_is_the_exact_gradient(family, estimator):
     repeats = 100 if isinstance(family, MixtureOf2) else 500  # a mixture's draw is a root to find
     noise = normals(7, repeats * 8, family.dim).unflatten(0, (repeats, 8))
     biased = getattr(estimator, "baseline", "") == "mean"
-    if isinstance(estimator, Reparameterized):
+    if isinstance(estimator, (Reparameterized, StickingTheLanding)):
         means = (
             estimator.per_draw(Skewed(), family, at, noise.flatten(0, 1)).unflatten(0, (repeats, 8)).mean(1)
         )
@@ -133,6 +157,17 @@ def test_one_draw_has_no_others():
         for b in ("none", "leave one out")
     ]
     assert torch.equal(*rows) and bool((rows[0] != 0).all())
+
+
+def test_exact_is_exact_at_a_kink():
+    """Target Laplace: the slope of log p jumps, d/dmean ELBO is its mean under q; by the midpoint rule."""
+    target, at = Laplace(), phi(0.3, 0.9)
+    gradient = Exact().per_draw(target, Gaussian(), at[None], Exact().noise(0, 1))[0, 0, 0]
+    z, wide = torch.linspace(-40, 40, 3_000_001, dtype=torch.float64), 0.9
+    slope = torch.diff(target.log_prob(z[:, None])) / torch.diff(z)
+    mid = 0.5 * (z[1:] + z[:-1])
+    weight = torch.exp(-0.5 * ((mid - 0.3) / wide) ** 2) / (wide * math.sqrt(2 * math.pi))
+    assert float(gradient) == pytest.approx(float((slope * weight).sum() * (z[1] - z[0])), abs=1e-7)
 
 
 def test_exact_is_exact():

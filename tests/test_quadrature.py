@@ -16,6 +16,7 @@ from scipy.stats import kstest, norm
 
 from lvmviz import divergences, targets
 from lvmviz.families import Gaussian, LaplaceQ, MixtureOf2, SinhArcsinh, StudentQ
+from lvmviz.formula_targets import Formula as Typed
 from lvmviz.quadrature import (
     Integral,
     NotIntegrable,
@@ -791,3 +792,33 @@ def test_numbers_that_are_no_q_are_refused(phi):
         renyi(Skewed(), Gaussian(), [0.0, 0.0], math.nan)
     with pytest.raises(ValueError, match="between 0 and 1"):
         coverage(Skewed(), Gaussian(), [0.0, 0.0], 1.5)
+
+
+@pytest.mark.parametrize(
+    ("spike", "place", "sd", "nats"),
+    [
+        ("(z - 100.3)**2", 100.3, 1e-4, 5.0),
+        ("(z - sqrt(2))**2", math.sqrt(2.0), 1e-5, 10.0),
+        ("(2*z/3 - 4)**2*9/4", 6.0, 1e-6, 12.0),
+        ("((z + 3e5)/pi)**2*pi**2", -3e5, 1e-4, 8.0),
+    ],
+)
+def test_a_spike_that_the_formula_names_is_found(spike, place, sd, nats):
+    """However narrow, on a background of its own; the sum of both Gaussians' masses is the evidence."""
+    target = Typed(expression=f"logaddexp(-z**2/2, {nats} - {spike}/(2*{sd}**2))")
+    assert any(abs(found - place) <= 1e-12 * abs(place) for found in target.places())
+    found = log_evidence(target)
+    mass = math.sqrt(2 * math.pi) * (1.0 + sd * math.exp(nats))
+    assert found == pytest.approx(math.log(mass), abs=max(1e-8, found.error))
+
+
+def test_what_a_large_log_density_loses_is_in_the_error():
+    found = log_evidence(Typed(expression="1e12 - z**2/2"))
+    assert abs(found - 1e12 - 0.5 * math.log(2 * math.pi)) <= found.error < 0.01
+
+
+def test_a_tail_too_heavy_for_a_narrow_q_is_infinite():
+    """Also where log q leaves the floats before p's tail ends; Student 3 has a variance: finite."""
+    for sd in (1.0, 1e-3, 5e-5, 1e-5):
+        assert forward_kl(Cauchy(), Gaussian(), [0.0, math.log(sd)]) == math.inf
+        assert math.isfinite(forward_kl(Student(), Gaussian(), [0.0, math.log(sd)]))

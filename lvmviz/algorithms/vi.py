@@ -11,7 +11,7 @@ from torch import Tensor
 from lvmviz.core import Algorithm, Key, choice, knob
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line
-from lvmviz.gradients import Estimator, Exact, Reparameterized, ScoreFunction, elbo_terms, fisher
+from lvmviz.gradients import Estimator, Exact, Reparameterized, elbo_terms, fisher
 from lvmviz.objectives import IWAE, ForwardKL, Objective, ReverseKL, noise_rule
 from lvmviz.optimizers import Adam, Hill, Optimizer, Slope, remembered, slope_of
 from lvmviz.quadrature import decompose, log_evidence
@@ -166,9 +166,10 @@ class VI(Algorithm):
             raise ValueError(
                 f"{self.target.name()} has {self.target.dim} dimensions: choose a posterior with one"
             )
-        if isinstance(self.gradient, ScoreFunction) and not isinstance(self.objective, ReverseKL):
+        drawn = not self.gradient.exact and not self.gradient.surrogate
+        if drawn and not isinstance(self.objective, ReverseKL):
             raise ValueError(
-                f"the score function estimates the ELBO's gradient, not that of {self.objective.name()}: "
+                f"{self.gradient.name()} estimates the ELBO's gradient, not that of {self.objective.name()}: "
                 "choose the exact gradient"
             )
         if isinstance(self.gradient, Reparameterized):

@@ -16,14 +16,16 @@ from torch import Tensor
 
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Line
-from lvmviz.quadrature.rule import FAR, NOTHING, Sums, integrate, panels, to_z
+from lvmviz.quadrature.rule import EPS, FAR, NOTHING, Sums, integrate, panels, to_z
 from lvmviz.quadrature.survey import LogDensity, NotIntegrable, Survey, survey
 from lvmviz.targets import Target
 
 Phi = Tensor | Sequence[float]
+FARTHER = 10.0 ** np.arange(20.0, 151.0, 10.0)
 NEAR_ONE = 1e-3  # Renyi orders this near 1 use the form without a logarithm's cancellation
 MISSED = 1e-6  # nats between two ways to one number: more is no rounding
 LEAST = 1e-17  # nats, of a panel: a KL of 0 is left alone, not chased into its rounding
+ROUNDED = 4.0  # times the grain of floats
 DOUBT = 1e-3  # a density whose mass is not known to a thousandth does not settle
 UNSETTLED = (
     "the mass of exp(log p) is infinite or does not settle: log p must have no pole and must fall faster "
@@ -108,7 +110,9 @@ def forward_kl(target: Target, family: Line, phi: Phi) -> Integral:
         weight, value = _gap(log_p(z) - p.log_total, q(z))
         return weight[None], value[None]
 
-    (kl,) = _integrals(integrate(rows, _edges(target, family, phi), least=LEAST))
+    reach = _reach(q)
+    edges = panels(to_z(_edges(target, family, phi)), -reach, reach)
+    (kl,) = _integrals(integrate(rows, edges, least=LEAST))
     return Integral(kl, kl.error + p.log_total.error)
 
 
@@ -213,7 +217,8 @@ def _joint(target: Target) -> _Mass:
         raise ValueError(
             f"{type(target).__name__} has {target.dim} dimensions; these integrals are over a line"
         )
-    return _mass(_log_joint(target))
+    log_p = _log_joint(target)
+    return _mass(log_p, survey(log_p, near=target.places()))
 
 
 @lru_cache(maxsize=128)
@@ -230,6 +235,12 @@ def _edges(target: Target, family: Line, phi: Phi) -> np.ndarray:
     return panels(np.concatenate([_places(target), _spread(family, phi)]), low, high)
 
 
+def _reach(q: LogDensity) -> float:
+    """How far log q can be told at both sides: a q so narrow leaves the floats before p's tail does."""
+    told = np.isfinite(q(-FARTHER)) & np.isfinite(q(FARTHER))
+    return float(FARTHER[told].max(initial=FARTHER[0])) if told.any() else FAR
+
+
 def _spread(family: Line, phi: Phi) -> np.ndarray:
     return family.spread(_tensor(phi)).numpy()
 
@@ -240,7 +251,8 @@ def _mass(log_f: LogDensity, seen: Survey | None = None) -> _Mass:
     value, error = float(sums.value[0]), float(sums.error[0])
     if not (math.isfinite(value) and error < DOUBT * value):
         raise NotIntegrable(UNSETTLED)
-    return _Mass(Integral(seen.top + math.log(value), error / value), sums.edges, seen)
+    rounded = ROUNDED * EPS * abs(seen.top)  # nats: as many digits as log p itself has
+    return _Mass(Integral(seen.top + math.log(value), error / value + rounded), sums.edges, seen)
 
 
 # ---- integrands ----
