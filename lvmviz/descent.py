@@ -39,14 +39,18 @@ class FusedAdam:
 
     def step(self, loss: Tensor, count: int) -> None:
         """Move the first `count` parts one step down the loss."""
+        self.move(torch.autograd.grad(loss, self._leaves[:count]), count)
+
+    def move(self, slopes: Sequence[Tensor], count: int) -> None:
+        """Move the first `count` parts one step against their slopes."""
         leaves, first, second, updates = (
             list(part[:count]) for part in (self._leaves, self.first, self.second, self._updates)
         )
-        slopes = list(torch.autograd.grad(loss, leaves))
         with torch.no_grad():
             for n in updates:
                 n += 1
             torch.ops.aten._fused_adam_(
-                leaves, slopes, first, second, [], updates, lr=self.rate, beta1=0.9, beta2=0.999,
+                leaves, list(slopes[:count]), first, second, [], updates,
+                lr=self.rate, beta1=0.9, beta2=0.999,
                 weight_decay=0.0, eps=1e-8, amsgrad=False, maximize=False,
             )  # fmt: skip

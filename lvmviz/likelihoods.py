@@ -36,6 +36,13 @@ class Likelihood(Choice):
     def log_prob(self, output: Tensor, x: Tensor, own: Tensor) -> Tensor:
         """The log density (...), nats, of x (..., D) given the decoder's output (..., D)."""
 
+    def slope(self, output: Tensor, x: Tensor) -> Tensor:
+        """d log_prob/d output, (..., D): what x is more than its mean, in units of the output.
+
+        Only where the likelihood has no numbers of its own.
+        """
+        return x - self.mean(output)
+
     @abc.abstractmethod
     def mean(self, output: Tensor) -> Tensor:
         """E[x | output], (..., D)."""
@@ -110,6 +117,9 @@ class GaussianNoise(Likelihood):
         log_sd = self._log_sd(own)
         square = ((x - output) ** 2).sum(-1)
         return -0.5 * square * torch.exp(-2.0 * log_sd) - x.shape[-1] * (log_sd + 0.5 * LOG_2PI)
+
+    def slope(self, output: Tensor, x: Tensor) -> Tensor:
+        return (x - output) * self.sd**-2.0
 
     def mean(self, output: Tensor) -> Tensor:
         return output

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmviz.amortized import POSTERIORS, Q, q_of, q_size
+from lvmviz.backprop import Bound, stack
 from lvmviz.core import Algorithm, Key, choice, fold_in, generator, knob
 from lvmviz.descent import FusedAdam
 from lvmviz.latent_model import LatentModel
@@ -203,7 +204,7 @@ class TrainVAE(Algorithm):
 
     # ---- training ----
 
-    def _train(self, key: Key, state: VAEState, at: int) -> VAEState:
+    def _train(self, key: Key, state: VAEState, at: int, by_hand: bool = True) -> VAEState:
         """The state after the minibatches of this epoch from `at` on."""
         train, start = self._halves().train, int(state.batches)
         order = torch.randperm(len(train), generator=generator(int(state.shuffle)), device="cpu")
@@ -211,8 +212,14 @@ class TrainVAE(Algorithm):
         x = train[rows.to(train.device)].split(self.batch)  # one gather for all minibatches
         noise = self._noise(key, self.draws, len(rows)).to(train.device)
         climb, seen = FusedAdam(*state[:4], self.learning_rate), []
+        slopes = [torch.zeros_like(part) for part in climb.weights]
+        bound = self._bound(climb.weights, slopes) if by_hand else None
         for k, (some, draws) in enumerate(zip(x, noise.split(self.batch, 1), strict=True)):
             both = (start + k + 1) % self.encoder_steps == 0
+            if bound is not None:
+                bound.descend(some, draws, self.beta_at(start + k), both)
+                climb.move(slopes, 1 + both)
+                continue
             leaves = VAEWeights(*climb.leaves(1 + both))
             loss, terms = self.loss(leaves, some, draws, self.beta_at(start + k))
             climb.step(loss, 1 + both)
@@ -220,7 +227,22 @@ class TrainVAE(Algorithm):
         weights, first, second = (VAEWeights(*p) for p in (climb.weights, climb.first, climb.second))
         new = VAEState(weights, first, second, climb.updates(), state.batches + len(x), *state[5:])
         cause = _cause(seen, new.weights)
+        if cause and bound is not None:
+            return self._train(key, state, at, by_hand=False)  # which sees what was not finite first
         return state._replace(lost=_count(cause)) if cause else new
+
+    def _bound(self, weights: Sequence[Tensor], slopes: Sequence[Tensor]) -> Bound | None:
+        """The loss with its gradient by hand, on weights that Adam moves; None where autograd must do."""
+        plain = self.posterior == "mean-field" or self.latent == 1
+        if not plain or self.kl != "analytic" or len(self.likelihood.init()):
+            return None
+        outer, inner = self.data.examples().shape, (self.latent,)
+        told = (q_size(self.latent, self.posterior),)
+        encoder = stack(self.encoder, outer, told, weights[0], slopes[0])
+        decoder = stack(self.decoder, inner, outer, weights[1], slopes[1])
+        if encoder is None or decoder is None:
+            return None
+        return Bound(encoder, decoder, self.likelihood, self.free_bits)
 
     def _told(self, state: VAEState, before: VAEState | None = None) -> tuple[VAEState, VAEInfo]:
         """The state with its numbers, or the one before where they are not finite."""
