@@ -96,6 +96,11 @@ def trace_of(run: Run, active: bool = False) -> Trace:
     return trace
 
 
+def recorded(run: Run) -> bool:
+    """Whether a run has a snapshot yet."""
+    return bool(steps_kept(run.path))
+
+
 def growing(trace: Trace) -> bool:
     """Whether snapshots are still added to the trace that is on screen."""
     return st.session_state.get(_GROWS) == trace.job.id

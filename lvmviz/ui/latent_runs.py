@@ -58,7 +58,7 @@ def _walkable(one: Listed) -> bool:
     if not isinstance(algorithm, TrainVAE) or algorithm.latent < 2:
         return False
     try:
-        return summaries.is_images(algorithm) and len(background.trace_of(one.run)) > 0
+        return summaries.is_images(algorithm) and background.recorded(one.run)
     except (ValueError, LookupError, OSError):  # its data are not here: it is no run to choose
         return False
 

@@ -69,9 +69,9 @@ def latent_model(at: Moment) -> LatentModel:
     return at.vae.model(at.weights)
 
 
-def latent_plane(at: Moment) -> LatentPlane:
+def latent_plane(at: Moment, tolerance: float = TOLERANCE) -> LatentPlane:
     """The exact layer of a snapshot with two latents; the last few are kept."""
-    return _plane(_ByKey(at))
+    return _plane(_ByKey(at), tolerance)
 
 
 class _ByKey:
@@ -88,8 +88,8 @@ class _ByKey:
 
 
 @functools.lru_cache(maxsize=8)
-def _plane(key: _ByKey) -> LatentPlane:
-    return LatentPlane(latent_model(key.at))
+def _plane(key: _ByKey, tolerance: float) -> LatentPlane:
+    return LatentPlane(latent_model(key.at), tolerance)
 
 
 @functools.lru_cache(maxsize=1024)

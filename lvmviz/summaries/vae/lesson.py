@@ -13,9 +13,8 @@ from torch import Tensor
 from lvmviz.algorithms.vae import VAEWeights
 from lvmviz.amortized import LOG_2PI, Q
 from lvmviz.core import Key, generator
-from lvmviz.latent import LatentPlane
 from lvmviz.latent_model import hermite
-from lvmviz.summaries.vae.evidence import latent_model
+from lvmviz.summaries.vae.evidence import latent_plane
 from lvmviz.summaries.vae.moment import Moment, exact_possible, half
 
 SIDE = 48  # nodes along a side, of every mean over q
@@ -99,7 +98,7 @@ def _lesson(asked: _Asked) -> Lesson:
 def _evidence(at: Moment, x: Tensor, q: Q) -> tuple[float, float, float]:
     if not exact_possible(at.vae):
         return math.nan, math.nan, 0.0
-    made = LatentPlane(latent_model(at), TOLERANCE).decompose(x, q)
+    made = latent_plane(at, TOLERANCE).decompose(x, q)
     return float(made.log_evidence), float(made.kl), float(made.error) + 2.0 * TOLERANCE
 
 
