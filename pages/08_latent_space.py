@@ -51,10 +51,10 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         latent_desk.side(at, pin, image)
     with left:
         ui.head("plane", chosen.mode, latent_plane.SAID[chosen.mode])
-        axes = list(chosen.view.axes)
-        paths = [(path.z[:, axes], path.joined) for path in strip.paths]
-        spots = [(z[axes], name) for z, name in strip.spots]
-        marks = latent_plane.Marks(pin.z[axes], None if pin.clicked else image, paths, spots)
+        seen = chosen.view.seen
+        paths = [(seen(path.z), path.joined) for path in strip.paths]
+        spots = [(seen(z), name) for z, name in strip.spots]
+        marks = latent_plane.Marks(seen(pin.z), None if pin.clicked else image, paths, spots)
         latent_plane.plane(at, chosen.view, chosen.mode, marks, PLANE, latent_pin.pin_here)
     latent_strip.draw(at, below, strip)
     if pin.half:

@@ -15,7 +15,7 @@ from lvmviz.runs.execute import execute
 from lvmviz.runs.store import Store, run_id
 from lvmviz.summaries import latent, latent_own, vae
 from lvmviz.summaries import latent_strip as strips
-from lvmviz.summaries.latent import View
+from lvmviz.summaries.latent_view import two_latents
 from lvmviz.summaries.vae import Moment
 from lvmviz.ui import latent_plane, latent_scenes, latent_sketch
 from lvmviz.ui.latent_runs import FIRST
@@ -76,7 +76,7 @@ def test_draws_of_the_aggregated_posterior_have_its_moments():
 
 
 def test_the_variance_is_that_of_each_likelihood():
-    view = View((0, 1), (0.0, 0.0), (0.0, 0.0), 3.0)
+    view = two_latents((0, 1), (0.0, 0.0), (0.0, 0.0), 3.0)
     at = last(Job(TrainVAE(data=DigitImages(count=60), likelihood=ContinuousBernoulli()), steps=2))
     output = at.vae.decode(at.weights, torch.zeros(1, 2))[0].detach().numpy().astype(float)
     x = (np.arange(20_000) + 0.5) / 20_000

@@ -6,14 +6,15 @@ import numpy as np
 import pytest
 import scipy.stats
 import torch
+from sklearn.decomposition import PCA
 
 from lvmviz import DigitImages, Job, TrainVAE, run
 from lvmviz.summaries import latent as summaries
 from lvmviz.summaries import vae
-from lvmviz.summaries.latent import View
+from lvmviz.summaries.latent_view import principal, two_latents
 from lvmviz.summaries.vae import Moment
 
-WHOLE = View((0, 1), (0.0, 0.0), (0.0, 0.0), 3.0)
+WHOLE = two_latents((0, 1), (0.0, 0.0), (0.0, 0.0), 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def at() -> Moment:
 
 
 def test_tiles_are_decoded_at_their_middles(at):
-    side, view = 5, View((0, 1), (0.0, 0.0), (0.5, -0.25), 1.0)
+    side, view = 5, two_latents((0, 1), (0.0, 0.0), (0.5, -0.25), 1.0)
     made = summaries.tiles(at, view, side)
     assert np.allclose(view.points(side)[0, 0], [0.5 - 0.8, -0.25 - 0.8])
     one = vae.decode(at, np.array([0.5 + 0.4, -0.25 - 0.8]))  # fourth column of the lowest row
@@ -31,7 +32,7 @@ def test_tiles_are_decoded_at_their_middles(at):
 
 
 def test_latents_that_are_not_drawn_stand_still():
-    view = View((2, 0), (9.0, 0.5, 9.0, -1.0), (0.0, 0.0), 1.0)
+    view = two_latents((2, 0), (9.0, 0.5, 9.0, -1.0), (0.0, 0.0), 1.0)
     assert view.whole(np.array([[0.1, 0.2]])).tolist() == [[0.2, 0.5, 0.1, -1.0]]
 
 
@@ -46,7 +47,7 @@ def test_presence_counts_bumps_by_class(at):
 
 
 def test_holes_are_the_difference_of_two_densities(at):
-    wide = View((0, 1), (0.0, 0.0), (0.0, 0.0), 9.0)
+    wide = two_latents((0, 1), (0.0, 0.0), (0.0, 0.0), 9.0)
     made = summaries.holes(at, wide, 181)
     assert made.sum() * (18.0 / 181) ** 2 == pytest.approx(0.0, abs=2e-3)
     q = vae.q(at, vae.half(at.vae, "train").x)
@@ -129,3 +130,26 @@ def test_more_latents_have_estimates_that_say_so():
     assert not made.exact and made.terms.log_evidence == pytest.approx(made.rough.log_evidence[0], abs=1.0)
     with pytest.raises(ValueError, match="two latents"):
         summaries.density(at, x)
+
+
+# ---- the plane ----
+
+
+def test_what_is_seen_of_a_plane_is_where_it_lies():
+    view = two_latents((2, 0), (9.0, 0.5, 9.0, -1.0), (0.0, 0.0), 1.0)
+    pairs = np.array([[0.1, 0.2], [-1.0, 3.0]])
+    assert np.allclose(view.seen(view.whole(pairs)), pairs)
+    assert np.allclose(view.seen(np.array([5.0, 6.0, 7.0, 8.0])), [7.0, 5.0]) and view.names == ("z3", "z1")
+
+
+def test_the_principal_plane_is_scikit_learns():
+    trace = run(Job(TrainVAE(data=DigitImages(count=200), latent=5), steps=20))
+    moment = vae.moment(trace, len(trace) - 1)
+    means = vae.means(moment, vae.half(moment.vae, "train").x)
+    view, fitted = principal(moment, (0.0, 0.0), 3.0), PCA(5).fit(means)
+    assert np.abs(np.array(view.directions) @ fitted.components_[:2].T) == pytest.approx(np.eye(2), abs=1e-5)
+    assert view.names == tuple(f"PC {k + 1} ({fitted.explained_variance_ratio_[k]:.0%})" for k in range(2))
+    plane = view.whole(view.seen(means.mean(0)))
+    assert plane == pytest.approx(means.mean(0), abs=1e-6), "it passes through the mean"
+    assert view.seen(np.array(view.origin)) == pytest.approx(np.zeros(2), abs=1e-9)
+    assert np.ptp(view.seen(means), 0)[0] == pytest.approx(np.ptp(fitted.transform(means)[:, 0]), rel=1e-5)

@@ -18,6 +18,7 @@ from lvmviz.divergences import Decomposition
 from lvmviz.kept import kept
 from lvmviz.latent_model import LOG_2PI
 from lvmviz.likelihoods import Bernoulli, ContinuousBernoulli
+from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae.evidence import latent_model, latent_plane, told
 from lvmviz.summaries.vae.moment import Half, Moment, decode, exact_possible, half, q
 from lvmviz.summaries.vae.pictures import all_means
@@ -26,30 +27,6 @@ KEPT = 64_000_000  # bytes of each kind of grid that are kept
 DRAWS, SEED = 1000, 0  # of the estimates beside what is exact
 WIDE = 0.25  # standard deviation of the bump that a training image is on the plane
 DENSE = 12.0  # training images' bumps, in units of one bump's height, at which ink is full
-
-
-class View(NamedTuple):
-    """A square of the plane of two latents; the other latents stand still."""
-
-    axes: tuple[int, int]
-    rest: tuple[float, ...]  # (latent,) what the latents are that are not drawn
-    centre: tuple[float, float]
-    edge: float  # it reaches so far from its centre
-
-    def line(self, side: int) -> tuple[np.ndarray, np.ndarray]:
-        """The coordinates (side,) of the middles of side x side tiles."""
-        steps = (np.arange(side) + 0.5) / side * 2.0 - 1.0
-        return self.centre[0] + self.edge * steps, self.centre[1] + self.edge * steps
-
-    def points(self, side: int) -> np.ndarray:
-        """The middles (side, side, 2) of the tiles; row 0 is the lowest."""
-        return np.stack(np.meshgrid(*self.line(side), indexing="xy"), -1)
-
-    def whole(self, pairs: np.ndarray) -> np.ndarray:
-        """Points (..., 2) of the square as whole z (..., latent)."""
-        z = np.broadcast_to(np.array(self.rest), (*pairs.shape[:-1], len(self.rest))).copy()
-        z[..., list(self.axes)] = pairs
-        return z
 
 
 def _of(at: Moment, *more: object) -> tuple[object, ...]:
@@ -68,10 +45,9 @@ def tiles(at: Moment, view: View, side: int) -> np.ndarray:
     return np.rint(255.0 * np.clip(decoded, 0.0, 1.0)).astype(np.uint8).reshape(side, side, *shape)
 
 
-def train_means(at: Moment, axes: tuple[int, ...] | None = None) -> np.ndarray:
-    """The means (n, latent) of the training images' q's, or of some of the latents."""
-    means = np.asarray(all_means(at, "train"))
-    return means if axes is None else means[:, list(axes)]
+def train_means(at: Moment) -> np.ndarray:
+    """The means (n, latent) of the training images' q's."""
+    return np.asarray(all_means(at, "train"))
 
 
 class Presence(NamedTuple):
@@ -84,7 +60,7 @@ class Presence(NamedTuple):
 @kept(KEPT, _bytes, key=_of)
 def presence(at: Moment, view: View, side: int) -> Presence:
     """How many training images lie round the middle of every tile, and of which classes."""
-    means, labels = train_means(at, view.axes), half(at.vae, "train").labels
+    means, labels = view.seen(train_means(at)), half(at.vae, "train").labels
     weights = [_bumps(means, view, side)] if labels is None else [
         _bumps(means[labels[: len(means)] == label], view, side) for label in range(int(labels.max()) + 1)
     ]  # fmt: skip
@@ -108,9 +84,9 @@ def holes(at: Moment, view: View, side: int) -> np.ndarray:
     """The aggregated posterior's density minus the prior's (side, side), of the two latents drawn."""
     some = half(at.vae, "train").x[:3000]
     looked = q(at, some)
-    tril = looked.scale_tril()[:, list(view.axes)]
-    covariance = (tril @ tril.mT).numpy()
-    means = looked.means.numpy()[:, list(view.axes)]
+    factor = np.swapaxes(view.seen(np.swapaxes(looked.scale_tril().numpy(), 1, 2)), 1, 2)  # (n, 2, latent)
+    covariance = factor @ np.swapaxes(factor, 1, 2)
+    means = view.seen(looked.means.numpy())
     return _mixture(means, covariance, view.points(side)) - _normal(view.points(side))
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import torch
 
 from lvmviz.core import generator
-from lvmviz.summaries.latent import View, holes
+from lvmviz.summaries.latent import holes
+from lvmviz.summaries.latent_view import two_latents
 from lvmviz.summaries.vae.moment import Moment, half, q
 
 SOURCES = ("Prior", "Aggregated posterior")
@@ -38,5 +39,5 @@ def draws(at: Moment, source: str, count: int, seed: int = SEED) -> np.ndarray:
 
 def apart(at: Moment, edge: float = 6.0, side: int = 241) -> float:
     """The share of its mass by which the aggregated posterior differs from the prior, of two latents."""
-    view = View((0, 1), (0.0, 0.0), (0.0, 0.0), edge)
+    view = two_latents((0, 1), (0.0, 0.0), (0.0, 0.0), edge)
     return float(0.5 * np.abs(holes(at, view, side)).sum() * (2.0 * edge / side) ** 2)

@@ -10,9 +10,9 @@ import streamlit as st
 
 from lvmviz.core import Knob
 from lvmviz.summaries import latent as summaries
-from lvmviz.summaries import vae
-from lvmviz.summaries.latent import View
+from lvmviz.summaries import latent_view, vae
 from lvmviz.summaries.latent_own import packed, prepared
+from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae import Half, Moment
 from lvmviz.ui import latent_plane, latent_sketch, state
 from lvmviz.ui.controls import Controls
@@ -21,6 +21,8 @@ AT = "at"  # in the link: where the plane was clicked
 OFFERED = 240  # test images to choose from
 REACH = 3.0  # of the plane from its centre
 ZOOMS = {"whole plane": 1.0, "2 ×": 2.0, "4 ×": 4.0, "8 ×": 8.0}
+PCA = "PCA of q's means"
+PLANES = ("two latents", PCA)
 _CHOSEN = "lvmviz.latent.chosen"
 
 
@@ -68,19 +70,28 @@ def choices(controls: Controls, at: Moment) -> Choices:
     name = controls.value("image", str, options[0], Knob(label="Pinned image", options=options))
     with controls.view:
         latent_sketch.sketch(at, drawn)
-    axes = _axes(controls, at.vae.latent)
-    rest = _rest(controls, at.vae.latent, axes)
+    view = _plane(controls, at)
     _forget(name)
-    pin = _clicked_pin(at, axes, rest) or _image_pin(at, test, name, offered, drawn)
+    pin = _clicked_pin(at, view) or _image_pin(at, test, name, offered, drawn)
     zoom = ZOOMS[controls.value("zoom", str, "whole plane", Knob(
         help="Round the pin, decoded anew.", label="Zoom", options=tuple(ZOOMS), more=True))]  # fmt: skip
-    centre = (0.0, 0.0) if zoom == 1.0 else tuple(np.round(pin.z[list(axes)], 4).tolist())
-    return Choices(mode, pin, View(axes, rest, centre, REACH / zoom), offered)
+    if zoom != 1.0:
+        view = view._replace(centre=tuple(np.round(view.seen(pin.z), 4).tolist()), edge=REACH / zoom)
+    return Choices(mode, pin, view, offered)
+
+
+def _plane(controls: Controls, at: Moment) -> View:
+    """The whole plane that the controls choose; with two latents there is but one."""
+    latent = at.vae.latent
+    if latent > 2 and controls.value("plane", str, PLANES[0], Knob(
+        help="Two latents, or where q's means spread most.", label="Plane", options=PLANES, more=True,
+    )) == PCA:  # fmt: skip
+        return latent_view.principal(at, (0.0, 0.0), REACH)
+    axes = _axes(controls, latent) if latent > 2 else (0, 1)
+    return latent_view.two_latents(axes, _rest(controls, latent, axes), (0.0, 0.0), REACH)
 
 
 def _axes(controls: Controls, latent: int) -> tuple[int, int]:
-    if latent < 3:
-        return 0, 1
     names = tuple(f"z{k + 1}" for k in range(latent))
     across = controls.value("across", str, names[0], Knob(label="Across", options=names, more=True))
     left = tuple(name for name in names if name != across)
@@ -122,13 +133,12 @@ def _spelled(half: str, place: int) -> str:
     return f'vae.half(at.vae, "{half}").x[{place}]'
 
 
-def _clicked_pin(at: Moment, axes: tuple[int, int], rest: tuple[float, ...]) -> Pin | None:
+def _clicked_pin(at: Moment, view: View) -> Pin | None:
     """The clicked place, where there is one, with the nearest training image."""
     clicked = _clicked()
     if clicked is None:
         return None
-    z = np.array(rest)
-    z[list(axes)] = clicked
+    z = view.whole(np.array(clicked))
     train, near = vae.half(at.vae, "train"), summaries.nearest(at, z)
     return Pin(z, train.x[near], summaries.named(at, train, "train", near), "train", near, True, near,
                _spelled("train", near))  # fmt: skip

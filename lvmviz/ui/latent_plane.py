@@ -14,7 +14,8 @@ from lvmviz.figures import latent as figures
 from lvmviz.figures import theme
 from lvmviz.summaries import latent as summaries
 from lvmviz.summaries import vae
-from lvmviz.summaries.latent import Image, View
+from lvmviz.summaries.latent import Image
+from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae import Moment
 from lvmviz.ui import frame
 from lvmviz.ui.component import component
@@ -54,7 +55,7 @@ def _manifold(at: Moment, view: View, dark: bool) -> Back:
 
 
 def _points(at: Moment, view: View, dark: bool) -> Back:
-    means, labels = summaries.train_means(at, view.axes), vae.half(at.vae, "train").labels
+    means, labels = view.seen(summaries.train_means(at)), vae.half(at.vae, "train").labels
     inks = theme.tokens(dark).categories
     kinds = np.zeros(len(means), int) if labels is None else labels[: len(means)]
     size = 4.0 if len(means) < 5000 else 2.0
@@ -107,7 +108,7 @@ def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: 
         "edge": view.edge,
         "height": int(height * frame.scale()),
         "alt": f"Latent plane: {SAID[mode]}. Arrow keys move, Enter pins.",
-        "axes": [f"z{axis + 1}" for axis in view.axes],
+        "axes": list(view.names),
         "ticks": [_ticks(middle, view.edge) for middle in view.centre],
         "pin": marks.pin.tolist(),
         "lines": _lines(view, marks, dark),
@@ -151,15 +152,15 @@ def _line(points: np.ndarray, colour: str, width: float, dash: Sequence[float] =
 
 
 def _lines(view: View, marks: Marks, dark: bool) -> list[dict[str, Any]]:
-    inks, axes = theme.tokens(dark), list(view.axes)
+    inks = theme.tokens(dark)
     middle = np.zeros(2)
     made = [_line(figures.ellipse(middle, np.eye(2), sds), inks.prior, 1.25, (4, 4)) for sds in (1.0, 2.0)]
     if marks.image is not None:
-        factor = marks.image.factor[axes]
+        factor = view.seen(marks.image.factor.T).T
         root = np.linalg.cholesky(factor @ factor.T)
         for sds, width, fill in ((2.0, 1.25, theme.fill(inks.q_mark, 0.1)), (1.0, 2.25, "")):
             made.append(
-                _line(figures.ellipse(marks.image.mean[axes], root, sds), inks.q_mark, width, (), fill)
+                _line(figures.ellipse(view.seen(marks.image.mean), root, sds), inks.q_mark, width, (), fill)
             )
     for points, joined in marks.paths:
         made.append(_line(points.T, inks.text, 1.75, dots=inks.text if joined else inks.bg, joined=joined))
@@ -175,7 +176,7 @@ def _words(at: Moment, view: View, mode: str, marks: Marks, dark: bool) -> list[
     ]
     labels, names = vae.half(at.vae, "train").labels, at.vae.data.examples().label_names
     if labels is not None and 1 < len(names) <= MOST_NAMES and mode != "Holes":
-        means = summaries.train_means(at, view.axes)
+        means = view.seen(summaries.train_means(at))
         for label in np.unique(labels).tolist():
             middle = np.median(means[labels[: len(means)] == label], 0)
             ring = theme.tokens(dark).categories[label % 20]
