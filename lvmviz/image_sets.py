@@ -16,7 +16,7 @@ import sklearn.datasets
 
 from lvmviz import disk
 from lvmviz.core import choice, knob
-from lvmviz.images import Images
+from lvmviz.images import Images, classes
 from lvmviz.observations import Examples, Observations, first
 from lvmviz.own_data import MissingData, StoreError, home
 
@@ -136,7 +136,7 @@ def _read(path: Path) -> Images:
         if _DIGEST.fullmatch(path.stem) and hashlib.sha256(content).hexdigest() != path.stem:
             raise ValueError("its content is not what was written")
         arrays = safetensors.numpy.load(content)
-        return Images(arrays["pixels"], arrays.get("labels"))
+        return Images(arrays["pixels"], classes(arrays.get("labels"), path.name))
     except (safetensors.SafetensorError, ValueError, KeyError) as error:
         damaged = path.with_suffix(".damaged")
         path.replace(damaged)

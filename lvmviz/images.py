@@ -19,6 +19,7 @@ from PIL import Image, UnidentifiedImageError
 
 MAX_PIXELS = 200_000_000  # of all images together: a byte each
 MAX_SIDE = 128
+MAX_LABEL = 999  # every class has a name and a colour
 MAX_IMAGES = 1_000_000
 _IDX_BYTES = 8  # the type code of unsigned bytes, the only one that images come in
 
@@ -87,7 +88,7 @@ def read_npz(data: bytes, name: str = "the file") -> Images:
         if total > 8 * MAX_PIXELS:
             raise ImageError(f"{name} unpacks to {total:,} bytes: use fewer or smaller images")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+            arrays = {key: a for key in archive.files if isinstance(a := archive[key], np.ndarray)}
     except ImageError:
         raise
     except ValueError as error:
@@ -110,10 +111,26 @@ def read_npz(data: bytes, name: str = "the file") -> Images:
 def _from_arrays(arrays: Mapping[str, np.ndarray], name: str) -> Images:
     pixels = next((a for a in arrays.values() if a.ndim == 3), None)
     if pixels is None:
-        shapes = ", ".join(f"{key} {a.shape}" for key, a in arrays.items()) or "nothing"
-        raise ImageError(f"{name} holds {shapes}: images are an array (N, height, width)")
-    labels = next((a for a in arrays.values() if a.shape == pixels.shape[:1] and a.dtype.kind in "iu"), None)
-    return checked(_grey(pixels, name), None if labels is None else labels.astype(np.int64), name)
+        shapes = ", ".join(f"{key} {a.shape}" for key, a in arrays.items()) or "no arrays"
+        raise ImageError(
+            f"{name} holds {shapes}: images are an array (N, height, width); pictures in a zip, unpack first"
+        )
+    return checked(_grey(pixels, name), _labels(arrays, len(pixels), name), name)
+
+
+def _labels(arrays: Mapping[str, np.ndarray], count: int, name: str) -> np.ndarray | None:
+    """The array of a whole number for each image; one that is called labels must be of this kind."""
+    for key, array in arrays.items():
+        fits = array.shape == (count,) and array.dtype.kind in "iu"
+        if "label" in key.lower() and not fits:
+            raise ImageError(
+                f"{name} has {key} {array.shape} of {array.dtype}: "
+                f"give one whole number for each of its {count:,} images"
+            )
+    found = [a for a in arrays.values() if a.shape == (count,) and a.dtype.kind in "iu"]
+    if not found:
+        return None
+    return found[0]
 
 
 def _grey(pixels: np.ndarray, name: str) -> np.ndarray:
@@ -126,7 +143,9 @@ def _grey(pixels: np.ndarray, name: str) -> np.ndarray:
         )
     low, high = float(pixels.min()), float(pixels.max())
     if not (0.0 <= low <= high <= 255.0):  # false too where one is not a number
-        raise ImageError(f"{name} has pixels from {low:g} to {high:g}: save bytes, or numbers from 0 to 1")
+        plain = low >= 0.0 and high < np.inf
+        remedy = f"divide them by {high:g}" if plain else "save bytes, or numbers from 0 to 1"
+        raise ImageError(f"{name} has pixels from {low:g} to {high:g}: {remedy}")
     scale = 255.0 if high <= 1.0 else 1.0
     return np.rint(pixels * scale).astype(np.uint8)
 
@@ -186,7 +205,7 @@ def checked(pixels: np.ndarray, labels: np.ndarray | None, name: str) -> Images:
     """The images, or an ImageError where there are too few or too many, or labels do not fit."""
     count, height, width = pixels.shape
     if count < 10 or not height or not width:
-        raise ImageError(f"{name} has {count} images of {width} x {height} pixels: give at least 10")
+        raise ImageError(f"too few images in {name}: {count} of {width} x {height} pixels; give at least 10")
     if max(height, width) > MAX_SIDE or count > MAX_IMAGES or pixels.size > MAX_PIXELS:
         raise ImageError(
             f"{name} has {count:,} images of {width} x {height} pixels: give at most {MAX_SIDE} x {MAX_SIDE} "
@@ -196,4 +215,16 @@ def checked(pixels: np.ndarray, labels: np.ndarray | None, name: str) -> Images:
         raise ImageError(
             f"{name} has {count:,} images and {labels.shape[0]:,} labels: they do not belong together"
         )
-    return Images(np.ascontiguousarray(pixels), labels)
+    return Images(np.ascontiguousarray(pixels), classes(labels, name))
+
+
+def classes(labels: np.ndarray | None, name: str) -> np.ndarray | None:
+    """Labels (N,) int64, or an ImageError where they are no numbers of classes."""
+    if labels is None:
+        return None
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high > MAX_LABEL:
+        raise ImageError(
+            f"{name} has labels from {low:,} to {high:,}: number the classes 0, 1, 2, … up to {MAX_LABEL}"
+        )
+    return labels.astype(np.int64)

@@ -84,7 +84,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     with stage.evidence:
         half, evidence = vae_desk.evidence(trace, index, growing, NAMES)
         vae_desk.numbers(trace, index, half, evidence, growing)
-        vae_desk.ledger(infos, PLAYER)
+        vae_desk.ledger(trace, PLAYER)
     with left:
         vae_desk.plane(trace, index, axes, depends, PLAYER, PLANE)
     with right:

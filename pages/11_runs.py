@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lvmviz import ui
 from lvmviz.runs.run import Run
-from lvmviz.ui import run_desk, runs, ticker
+from lvmviz.ui import run_desk, run_numbers, runs, ticker
 from lvmviz.ui.runs import Listed
 
 TITLE = "Runs"
@@ -49,17 +49,17 @@ def _table(listed: Sequence[Listed], found: Sequence[Listed], picked: Run | None
 
 def _curves(listed: Sequence[Listed], picked: Run) -> Run | None:
     """The run's curves, and beside them those of another that was chosen for it."""
-    with ui.head("curves", runs.title(picked.job), runs.settings(picked.job)):
+    with ui.head("curves", runs.title(picked.job), run_numbers.settings(picked.job)):
         other = runs.other(listed, picked)
-    runs.curve_plot([picked, *([other] if other else [])], CURVES)
+    run_numbers.curve_plot([picked, *([other] if other else [])], CURVES)
     return other
 
 
 def _picked(picked: Run, other: Run | None) -> None:
-    status = picked.status()
+    status = runs.status_of(picked)
     ui.head("picked", runs.title(picked.job), picked.id)
     run_desk.desk(picked, status)
-    runs.numbers([picked, *([other] if other else [])])
+    run_numbers.numbers([picked, *([other] if other else [])])
 
 
 ui.page("runs", "Runs", CLAIM, draw)

@@ -10,6 +10,7 @@ import tracemalloc
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -537,6 +538,7 @@ CHANGES = {
     "status of other steps": odd("status.json", steps=99),
     "status without threads": odd("status.json", threads=None),
     "status with a strange ELBO": odd("status.json", elbo="<script>"),
+    "status with an ELBO beyond floats": odd("status.json", elbo=10**400),
     "status with strange notes": odd("status.json", notes=[{}]),
     "status with a novel": odd("status.json", notes=["x" * 10_000]),
     "status in half": content("status.json", b'{"state"'),
@@ -553,6 +555,10 @@ CHANGES = {
     "numbers that lack one": row(3, elbo="gone"),
     "numbers that are words": row(3, elbo="<b>"),
     "words that are numbers": row(3, moved=3.0),
+    "numbers beyond floats": row(12, elbo=10**400),
+    "whole numbers beyond what JSON is read with": row(12, iteration=10**30),
+    "whole numbers far below zero": row(12, iteration=-(10**30)),
+    "words without end": row(3, moved="E" * 3000),
     "numbers that are lists": row(3, elbo=[[[]]]),
     "snapshot of another step": lambda files: {
         **files, "snapshots/00000003.safetensors": files["snapshots/00000004.safetensors"]
@@ -591,6 +597,21 @@ def test_words_nobody_asked_for_are_not_kept(good, tmp_path):
     assert here.owner == "" and here.title == Store(tmp_path / "x").create(JOB).title
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [
+        ("cpu", "cpu"),
+        ("cuda:1", "cuda:1"),
+        ("mps", "mps"),
+        ("very long device name " * 20, ""),
+        ("cuda:x", ""),
+    ],
+)
+def test_a_device_is_one_that_torch_has(told, kept, good, tmp_path):
+    here = load(Store(tmp_path), zipped(resealed(unzipped(good), "status.json", device=told)))
+    assert here.status().device == kept
+
+
 def test_infinite_and_missing_numbers_are_numbers(good, tmp_path):
     files = row(3, elbo=float("-inf"), kl=float("nan"))(unzipped(good))
     rows = load(Store(tmp_path), zipped(files)).metrics()
@@ -600,9 +621,10 @@ def test_infinite_and_missing_numbers_are_numbers(good, tmp_path):
 @pytest.mark.parametrize(
     ("hint", "fitting", "unfit"),
     [
-        (int, [1], [1.0, True, "1", None]),
-        (float, [1.0, 1], [True, "1", None]),
-        (str, ["a"], [1, None]),
+        (int, [1, -5], [1.0, True, "1", None, 2**53, -(2**53)]),
+        (float, [1.0, 1, -(10**300), float("nan"), float("inf")], [True, "1", None, 10**301, -(10**301)]),
+        (str, ["a"], [1, None, "a" * 2001]),
+        (Any, [1, 1.0, "a", None], [10**400, "a" * 2001]),
         (bool, [True], [1]),
         (int | None, [1, None], ["1"]),
         (torch.Tensor, [torch.zeros(2)], [0.0, None]),

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from lvmviz import EM, Added, Blobs, ByHand, Floor, Iris, KMeansPlusPlus, Stored
 from lvmviz.core import Choice, Knob, field_types, knobs
-from lvmviz.ui import controls
-from lvmviz.ui.controls import decade, decades, link_of, words
+from lvmviz.ui import links
+from lvmviz.ui.controls import decade, decades
+from lvmviz.ui.links import link_of, words
 
 POSITIVE = st.floats(1e-12, 1e6)
 
@@ -85,7 +86,7 @@ def test_decades_lie_in_the_range(low, high):
 
 @given(value=st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**9), 10**9))
 def test_numbers_are_written_so_that_they_read_back(value):
-    text = controls._short(value)
+    text = links.short(value)
     assert float(text) == value
     assert Decimal(text) == Decimal(value) or repr(value) == text  # shortest, never rounded
 
@@ -125,13 +126,13 @@ def test_words_read_back_in_order_each_once(given_words):
 )
 def test_numbers_out_of_range_or_none_are_refused_with_a_sentence(text):
     with pytest.raises(ValueError, match=r"^it (is no whole number|must lie between 1 and 20)$"):
-        controls._number(text, int, Knob(1, 20))
+        links.number(text, int, Knob(1, 20))
 
 
 @pytest.mark.parametrize("text", ["nan", "inf", "-inf", "-1e-9", "0.11", "1e999", "x", "", "1,5", "(0)"])
 def test_reals_out_of_range_or_none_are_refused_with_a_sentence(text):
     with pytest.raises(ValueError, match=r"^it (is no number|must lie between 0 and 0.1)$"):
-        controls._number(text, float, Knob(0.0, 0.1))
+        links.number(text, float, Knob(0.0, 0.1))
 
 
 # ---- the link of a choice ----

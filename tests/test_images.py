@@ -18,6 +18,7 @@ from lvmviz import Bernoulli, DigitImages, Job, OpenML, Rows, StoredImages, Trai
 from lvmviz.image_sets import Offline, put_images
 from lvmviz.images import ImageError, Images, checked, read_idx, read_npz, read_picture, read_pictures
 from lvmviz.own_data import MissingData
+from lvmviz.ui import vae_images
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (12, 5, 7), dtype=np.uint8)
 LABELS = np.arange(12, dtype=np.int64) % 3
@@ -234,3 +235,54 @@ def test_digits_and_rows_are_what_they_were():
     assert rows.x.min(0).tolist() == [0.0, 0.0] and rows.x.max(0).tolist() == [1.0, 1.0]
     np.testing.assert_allclose(np.corrcoef(rows.x.T), np.corrcoef(table.points.T), atol=1e-5)
     np.testing.assert_allclose(Rows(scaled=False).examples().x, table.points, rtol=1e-6)
+
+
+# ---- npz files as people have them ----
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        (np.full(12, -1), "labels from -1 to -1: number the classes 0, 1, 2"),
+        (np.full(12, 10**12), "up to 999"),
+        (np.full(12, 2**64 - 1, np.uint64), "up to 999"),
+        (np.arange(5), "one whole number for each of its 12 images"),
+        (np.linspace(0, 1, 12), "of float64: give one whole number"),
+        (np.array(list("abcdefghijkl")), "of <U1: give one whole number"),
+    ],
+)
+def test_labels_that_are_no_classes_are_refused(labels, said):
+    with pytest.raises(ImageError, match=said):
+        read_npz(npz(images=PIXELS, labels=labels), "mine.npz")
+
+
+def test_labels_of_a_stored_file_are_looked_at_too(tmp_path, monkeypatch):
+    """A file that an earlier version has stored with labels no page can show."""
+    monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path))
+    digest = put_images(Images(PIXELS, np.full(12, 10**12)))
+    with pytest.raises(MissingData, match="put aside"):
+        StoredImages(digest=digest).examples()
+
+
+def test_other_files_in_an_archive_are_left_alone_or_named():
+    held = io.BytesIO(npz(images=PIXELS))
+    with zipfile.ZipFile(held, "a") as more:
+        more.writestr("readme.txt", "hello")
+    assert len(read_npz(held.getvalue()).pixels) == 12
+    pictures = io.BytesIO()
+    with zipfile.ZipFile(pictures, "w") as more:
+        more.writestr("a.png", b"\x89PNG")
+    with pytest.raises(ImageError, match="holds no arrays.*unpack"):
+        read_npz(pictures.getvalue(), "folder.zip")
+
+
+def test_wide_numbers_are_told_what_to_divide_by():
+    with pytest.raises(ImageError, match="divide them by 65535"):
+        read_npz(npz(images=np.full((12, 8, 8), 65535, np.uint16)))
+
+
+def test_an_archive_is_chosen_alone():
+    with pytest.raises(ImageError, match=r"ok\.npz is an archive: choose it alone"):
+        vae_images.read({"ok.npz": npz(images=PIXELS), "a.png": b""})
+    with pytest.raises(ImageError, match="no npz archive"):
+        vae_images.read({"p.npz": b"\x80\x04\x95"})

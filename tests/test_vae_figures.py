@@ -10,6 +10,7 @@ from PIL import Image
 
 from lvmviz.figures import theme, vae_cloud, vae_curves, vae_images, vae_plane
 from lvmviz.figures.film import Film
+from lvmviz.figures.marks import free_angle
 
 RNG = np.random.default_rng(3)
 
@@ -136,15 +137,32 @@ def test_the_ring_follows_and_the_evidence_lies_above():
     film = written(vae_curves.bound(EPOCHS, TEST, TRAIN, POINTS))
     ring = film.at(7).data[-1]
     assert (ring.x[0], ring.y[0]) == (7.0, TEST[7])
-    evidence = film.figure.data[3]
+    evidence = film.figure.data[2]
     assert list(evidence.y) == (TEST[[4, 29]] + 0.5).tolist() and evidence.error_y.array is None
+    assert evidence.mode == "markers", "between two dots nobody knows log p(x)"
     low, high = film.figure.layout.yaxis.range
     assert low < TEST[2:].min() and high > max(TRAIN.max(), POINTS.log_evidence.max())
 
 
+def test_where_the_way_is_known_both_are_lines_and_never_cross():
+    """The one draw's ELBO may lie above log p(x) by chance; the exact one of the same examples does not."""
+    film = written(vae_curves.bound(EPOCHS, TEST + 1.0, TRAIN, POINTS, whole=True))
+    elbo, gap, evidence = film.figure.data[2:5]
+    assert (elbo.mode, evidence.mode) == ("lines", "lines") and gap.fill == "toself"
+    assert (np.array(evidence.y) > np.array(elbo.y)).all()
+    ring = film.at(17).data[-1]
+    assert TEST[4] < ring.y[0] < TEST[29], "it stands on the exact line"
+
+
+def test_a_word_on_a_circle_keeps_away_from_other_words():
+    assert free_angle(1.0, np.zeros((0, 2))) == pytest.approx(-2.2)
+    places = np.stack([np.cos(np.arange(1.0, 6.0)), np.sin(np.arange(1.0, 6.0))], 1)
+    assert abs(free_angle(1.0, places)) < 0.3, "the widest gap is about angle 0"
+
+
 def test_an_estimate_is_marked_as_one():
     film = written(vae_curves.bound(EPOCHS, TEST, TRAIN, POINTS, exact=False))
-    assert list(film.figure.data[3].error_y.array) == [0.02, 0.04]
+    assert list(film.figure.data[2].error_y.array) == [0.02, 0.04]
     assert "log p(x), estimate" in [note.text for note in film.figure.layout.annotations]
 
 

@@ -25,9 +25,9 @@ from lvmviz.summaries.sigmoid import look
 from lvmviz.summaries.vae.lesson import Lesson, lesson
 from lvmviz.summaries.vae.turns import turns
 from lvmviz.ui import training_loop, vae_scenes
-from lvmviz.ui.controls import link_of
 from lvmviz.ui.derivation import agrees, latex
 from lvmviz.ui.derivation_vae import lines
+from lvmviz.ui.links import link_of
 from lvmviz.ui.live import LONG_S
 
 PAGE = str(Path(__file__).parents[1] / "pages/07_vae_lab.py")

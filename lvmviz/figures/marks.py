@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,16 @@ import numpy as np
 from lvmviz.figures.drawing import Trace
 from lvmviz.figures.film import Film, put
 from lvmviz.figures.theme import Tokens
+
+ANGLES = np.linspace(-math.pi, math.pi, 24, endpoint=False)
+
+
+def free_angle(radius: float, places: np.ndarray) -> float:
+    """Where on a circle round 0 a word stands farthest from the places (K, 2), radians."""
+    if not len(places):
+        return -2.2
+    spots = radius * np.stack([np.cos(ANGLES), np.sin(ANGLES)], 1)
+    return float(ANGLES[np.linalg.norm(spots[:, None] - places, axis=2).min(1).argmax()])
 
 
 def ring(colours: Tokens) -> dict[str, Any]:

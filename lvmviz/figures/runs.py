@@ -25,17 +25,17 @@ class Panel(NamedTuple):
     lines: Mapping[str, np.ndarray]  # each (T,), nats
 
 
-def curves(panels: Sequence[Panel], *, dark: bool, height: int) -> Drawing:
+def curves(panels: Sequence[Panel], *, dark: bool, height: int, unit: str = "nats") -> Drawing:
     """The lines of every run beside each other; a zoom in one is a zoom in all, a double click ends it."""
     colours = theme.tokens(dark)
     drawing = theme.figure(colours, height=height, margin=_MARGIN, uirevision="runs", dragmode="zoom")
     view = _view(panels)
     for at, panel in enumerate(panels):
-        _axes(drawing, at, len(panels), view)
+        _axes(drawing, at, len(panels), view, unit)
         if len(panels) > 1:
             _title(drawing, at, panel.title, colours)
         for order, (name, values) in enumerate(panel.lines.items()):
-            _line(drawing, at, panel.steps, values, name, order, colours)
+            _line(drawing, at, panel.steps, values, name, order, colours, unit)
     return drawing
 
 
@@ -60,7 +60,7 @@ def _ends(values: np.ndarray) -> tuple[float, float]:
     return (later, high) if high - low > _STEEP * (high - later) > 0 else (low, high)
 
 
-def _axes(drawing: Drawing, at: int, count: int, view: tuple[float, float, float, float]) -> None:
+def _axes(drawing: Drawing, at: int, count: int, view: tuple[float, float, float, float], unit: str) -> None:
     width = (1.0 - GAP * (count - 1)) / count
     left = at * (width + GAP)
     number = "" if at == 0 else str(at + 1)
@@ -68,7 +68,7 @@ def _axes(drawing: Drawing, at: int, count: int, view: tuple[float, float, float
     linked = ({"matches": "x"}, {"matches": "y"}) if at else ({}, {})
     x = {"domain": [left, left + width], "anchor": f"y{number}", "range": list(view[:2])}
     y = {"anchor": f"x{number}", "range": list(view[2:]), "showticklabels": at == 0}
-    x["title"], y["title"] = {"text": "step"}, {"text": "nats" if at == 0 else ""}
+    x["title"], y["title"] = {"text": "step"}, {"text": unit if at == 0 else ""}
     for name, axis, link in ((f"xaxis{number}", x, linked[0]), (f"yaxis{number}", y, linked[1])):
         drawing.update_layout(**{name: {**style, **axis, **link, "fixedrange": False, "tickformat": "~g"}})
 
@@ -81,8 +81,9 @@ def _title(drawing: Drawing, at: int, title: str, colours: Tokens) -> None:
 
 
 def _line(
-    drawing: Drawing, at: int, steps: np.ndarray, values: np.ndarray, name: str, order: int, colours: Tokens
-) -> None:
+    drawing: Drawing, at: int, steps: np.ndarray, values: np.ndarray, name: str, order: int,
+    colours: Tokens, unit: str,
+) -> None:  # fmt: skip
     """The first line is what is climbed, the second what it is held against."""
     rows = _drawn(len(steps))
     known = np.where(np.isfinite(values) & (np.abs(values) < 1e299), values, np.nan)
@@ -93,7 +94,7 @@ def _line(
         "dash": "solid" if order == 0 else "dot",
     }
     x, y = steps[rows].tolist(), known[rows].tolist()
-    told = f"step %{{x}}<br>{name} %{{y:.4f}} nats<extra></extra>"
+    told = f"step %{{x}}<br>{name} %{{y:.4f}} {unit}<extra></extra>"
     drawing.add_trace(scatter(x=x, y=y, mode="lines", line=line, hovertemplate=told, **axes))
     if len(x):
         refs = {"xref": axes.get("xaxis", "x"), "yref": axes.get("yaxis", "y")}

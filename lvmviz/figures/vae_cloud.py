@@ -13,6 +13,7 @@ from lvmviz.figures.theme import Margin, fill
 
 HEIGHT = 446
 REACH = 2.6  # where the data's edge is drawn, in the prior's units
+EDGE, MOST = 3.4, 8.0  # the picture reaches so far at least, and at most for draws that go astray
 _TURN, _TILT = 0.6, 0.35  # how a space of three dimensions is looked at, radians
 
 
@@ -29,7 +30,9 @@ def cloud(
     ends, points = (
         _seen(2.0 * REACH * (part - 0.5 * (low + high)) / float((high - low).max())) for part in (x, data)
     )
-    off = {"visible": False, "fixedrange": True, "range": [-3.4, 3.4]}
+    now = np.stack([(1.0 - share) * z + share * ends for share in shares])  # (K, n, 2)
+    edge = float(np.clip(1.05 * np.abs(now).max(), EDGE, MOST))
+    off = {"visible": False, "fixedrange": True, "range": [-edge, edge]}
     made = theme.figure(colours, height=height, margin=Margin(4, 4, 4, 4), uirevision="cloud",
                         xaxis={**off, "constrain": "domain"}, yaxis={**off, "scaleanchor": "x"})  # fmt: skip
     film = Film(made, len(shares))
@@ -39,7 +42,6 @@ def cloud(
     marker = {"size": 4.5, "color": inks, "opacity": 0.45}
     film.figure.add_trace(scatter(x=points[:, 0].tolist(), y=points[:, 1].tolist(), mode="markers",
                                   marker=marker, hoverinfo="skip"))  # fmt: skip
-    now = np.stack([(1.0 - share) * z + share * ends for share in shares])  # (K, n, 2)
     breaks = np.full((len(shares), len(z)), np.nan)
     paths = [np.stack([np.tile(z[:, k], (len(shares), 1)), now[:, :, k], breaks], 2).reshape(len(shares), -1)
              for k in (0, 1)]  # fmt: skip

@@ -29,23 +29,32 @@ class Points(NamedTuple):
 
 def bound(
     epochs: np.ndarray, test: np.ndarray, train: np.ndarray, points: Points, *, exact: bool = True,
-    dark: bool = False, height: int = 200,
+    whole: bool = False, dark: bool = False, height: int = 200,
 ) -> Film:  # fmt: skip
-    """ELBO of test (T,) and train over the epochs (T,), log p(x) above; the space between is the gap."""
+    """ELBO of test (T,) and train over the epochs (T,), log p(x) above; the space between is the gap.
+
+    Once log p(x) is known on the `whole` way it is a line, and so is the ELBO of the same examples: what one
+    draw told is faint then. Before, log p(x) is dots: between two of them nobody knows it.
+    """
     colours = theme.tokens(dark)
     low, high = _range(epochs, [test, train], [points.log_evidence, points.elbo])
     across = _epochs(epochs)
     up = {"title": {"text": "nats per example"}, "range": [low, high], **theme.ticks(low, high)}
     made = theme.figure(colours, height=height, margin=_MARGIN, xaxis=across, yaxis=up, uirevision="bound")
     film = Film(made, len(epochs))
-    _draw_gap(film, points, colours)
-    _draw_halves(film, epochs, test, train, colours.posterior, colours)
-    _draw_evidence(film, points, exact, colours)
-    _name(film, epochs[-1], test[-1], "ELBO, test", colours.posterior, above=False)
+    ink = fill(colours.posterior, 0.35) if whole else colours.posterior
+    _draw_halves(film, epochs, test, train, ink, colours)
+    shown = test
+    if whole:
+        shown = np.interp(epochs, points.epochs, points.elbo)
+        _draw_gap(film, points, colours)
+    _draw_evidence(film, points, exact, whole, colours)
+    late = shown[epochs >= 0.75 * epochs[-1]]  # what the word stands below
+    _name(film, epochs[-1], float(late.min()), "ELBO, test", colours.posterior, above=False)
     if len(points.epochs):
         word = "log p(x), exact" if exact else "log p(x), estimate"
         _name(film, points.epochs[-1], points.log_evidence[-1], word, colours.posterior, above=True)
-    _now(film, epochs, test, colours)
+    _now(film, epochs, shown, colours)
     return film
 
 
@@ -138,7 +147,12 @@ def _draw_halves(
 
 
 def _draw_gap(film: Film, points: Points, colours: Tokens) -> None:
-    """The space between log p(x) and the ELBO where both are known: KL(q || p(z | x))."""
+    """The exact ELBO, and the space between it and log p(x): KL(q || p(z | x))."""
+    told = "ELBO, exact<br>epoch %{x:.0f}<br>%{y:.3f} nats<extra></extra>"
+    line = {"color": colours.posterior, "width": 2}
+    film.figure.add_trace(
+        scatter(x=points.epochs.tolist(), y=points.elbo.tolist(), mode="lines", line=line, hovertemplate=told)
+    )
     x = np.concatenate([points.epochs, points.epochs[::-1]]).tolist()
     y = np.concatenate([points.log_evidence, points.elbo[::-1]]).tolist()
     film.figure.add_trace(
@@ -147,22 +161,18 @@ def _draw_gap(film: Film, points: Points, colours: Tokens) -> None:
     )  # fmt: skip
 
 
-def _draw_evidence(film: Film, points: Points, exact: bool, colours: Tokens) -> None:
-    """log p(x): dots joined by a line where it is exact, rings with error bars where it is estimated."""
+def _draw_evidence(film: Film, points: Points, exact: bool, whole: bool, colours: Tokens) -> None:
+    """log p(x): a line on a way that is known, else dots; rings with error bars where it is estimated."""
     disc = {"size": 6, "color": colours.posterior if exact else colours.bg, "opacity": 1}
     disc["line"] = {"width": 1.5, "color": colours.posterior}
     bars = {} if exact else {"error_y": {"array": (2 * points.errors).tolist(), "width": 3, "thickness": 1}}
-    line = {
-        "color": colours.posterior,
-        "width": 2 if exact else 1.25,
-        "dash": "solid" if exact else "2px,3px",
-    }
+    line = {"color": colours.posterior, "width": 2}
     told = (
         f"log p(x), {'exact' if exact else 'estimate'}<br>epoch %{{x:.0f}}<br>%{{y:.3f}} nats<extra></extra>"
     )
     film.figure.add_trace(
-        scatter(x=points.epochs.tolist(), y=points.log_evidence.tolist(), mode="lines+markers", marker=disc,
-                line=line, hovertemplate=told,
+        scatter(x=points.epochs.tolist(), y=points.log_evidence.tolist(),
+                mode="lines" if whole else "markers", marker=disc, line=line, hovertemplate=told,
                 cliponaxis=False, **bars)
     )  # fmt: skip
 

@@ -11,7 +11,7 @@ import numpy as np
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import scatter
 from lvmviz.figures.film import Film
-from lvmviz.figures.marks import annotate
+from lvmviz.figures.marks import annotate, free_angle
 from lvmviz.figures.mixture_points import plain
 from lvmviz.figures.theme import Margin, Tokens, fill
 from lvmviz.figures.vae_images import ink, mosaic
@@ -44,7 +44,7 @@ def plane(cloud: Cloud, at: Sequence[int], *, axes: tuple[int, int] = (0, 1), da
     film = Film(_square(colours, height, axes, edge), len(rows))
     _draw_means(film, cloud, rows, colours)
     _draw_ellipses(film, cloud, rows, colours)
-    _draw_prior(film, colours)
+    _draw_prior(film, colours, _middles(cloud, rows).reshape(-1, 2))
     _draw_names(film, cloud, rows, colours)
     return film
 
@@ -60,7 +60,7 @@ def manifold(images: Sequence[np.ndarray], at: Sequence[int], reach: float, *, a
     picture = {"source": sources[at[0]], "xref": "x", "yref": "y", "layer": "below", **place}
     film.figure.update_layout(images=[picture])
     film.values(None, "images[0].source", [sources[i] for i in at])
-    _draw_prior(film, colours)
+    _draw_prior(film, colours, np.zeros((0, 2)))
     return film
 
 
@@ -104,8 +104,8 @@ def _draw_ellipses(film: Film, cloud: Cloud, rows: np.ndarray, colours: Tokens) 
         film.numbers(film.last(), key, flat[rows, axis])
 
 
-def _draw_prior(film: Film, colours: Tokens) -> None:
-    """Circles at 1 and 2 standard deviations."""
+def _draw_prior(film: Film, colours: Tokens, places: np.ndarray) -> None:
+    """Circles at 1 and 2 standard deviations, their names away from other words at the places (K, 2)."""
     for radius, text in ((1.0, "prior 1 sd"), (2.0, "2 sd")):
         line = {"color": colours.prior, "width": 1.25, "dash": "4px,4px"}
         around = np.linspace(0.0, 2.0 * math.pi, 73)
@@ -113,19 +113,27 @@ def _draw_prior(film: Film, colours: Tokens) -> None:
             scatter(x=np.round(radius * np.cos(around), 4).tolist(), mode="lines", line=line,
                     y=np.round(radius * np.sin(around), 4).tolist(), hoverinfo="skip")
         )  # fmt: skip
-        where = {"x": radius * math.cos(-2.2), "y": radius * math.sin(-2.2)}
+        angle = free_angle(radius, places)
+        where = {"x": radius * math.cos(angle), "y": radius * math.sin(angle)}
         film.figure.add_annotation(
             text=text, showarrow=False, bgcolor=fill(colours.bg, 0.85), borderpad=1,
             font={"size": 11, "color": colours.muted}, **where,
         )  # fmt: skip
 
 
+def _middles(cloud: Cloud, rows: np.ndarray) -> np.ndarray:
+    """Where each class's name stands in every frame, (K, T, 2)."""
+    if cloud.labels is None or not 1 < len(cloud.label_names) <= MOST_NAMES:
+        return np.zeros((0, len(rows), 2))
+    each = [np.median(cloud.means[:, cloud.labels == label], 1)[rows] for label in np.unique(cloud.labels)]
+    return np.round(np.stack(each), 4)
+
+
 def _draw_names(film: Film, cloud: Cloud, rows: np.ndarray, colours: Tokens) -> None:
     """Every class's name where the middle of its means is, in a box of its colour."""
     if cloud.labels is None or not 1 < len(cloud.label_names) <= MOST_NAMES:
-        return
-    for label in np.unique(cloud.labels).tolist():
-        middle = np.round(np.median(cloud.means[:, cloud.labels == label], 1), 4)[rows]  # (T, 2)
+        return  # too many to name
+    for label, middle in zip(np.unique(cloud.labels).tolist(), _middles(cloud, rows), strict=True):
         name = cloud.label_names[label] if label < len(cloud.label_names) else str(label)
         note = {
             "text": plain(name), "showarrow": False, "bgcolor": fill(colours.bg, 0.9), "borderpad": 2,

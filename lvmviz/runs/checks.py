@@ -22,8 +22,10 @@ from lvmviz.runs.job import Job, Snapshot, job_from_json
 
 ENDED = ("finished", "stopped", "paused", "failed", "interrupted")
 VERSION = re.compile(r"[0-9A-Za-z][0-9A-Za-z.+-]{0,39}")
+DEVICE = re.compile(r"cpu|cuda(:[0-9]{1,3})?|mps")
 _LONGEST = 2000  # characters of a sentence
 _WHOLE = 2**53
+_FARTHEST = 10**300  # of a whole number that stands for a real one: any larger is no float
 _STATUS = {
     "state": str, "step": int, "steps": int, "attempt": int, "device": str, "threads": int, "started": float,
     "updated": float, "rate": float, "snapshots": int, "cause": str, "remedy": str, "version": str,
@@ -74,13 +76,15 @@ def status(content: bytes, job: Job) -> dict[str, Any]:
     """What was told of a run that has ended, one way or another."""
     told = sealed("status.json", content)
     kept = {name: told[name] for name, kind in _STATUS.items() if _plain(kind, told.get(name))}
+    if not DEVICE.fullmatch(kept.get("device", "")):
+        kept.pop("device", None)
     notes, elbo = told.get("notes", []), told.get("elbo")
     missing = {"state", "step", "threads", "attempt"} - set(kept)
     if missing or kept["state"] not in ENDED:
         raise ValueError("status.json in the bundle does not say how the run ended.")
     if not kept["step"] <= job.steps == kept.get("steps", job.steps):
         raise ValueError("status.json in the bundle tells of another number of steps than the run has.")
-    if elbo is not None and type(elbo) not in (int, float):
+    if elbo is not None and not _is_number(elbo):
         raise ValueError("status.json in the bundle has an ELBO that is no number.")
     if not isinstance(notes, list) or len(notes) > 100 or not all(_plain(str, note) for note in notes):
         raise ValueError("status.json in the bundle has notes that are no sentences.")
@@ -96,6 +100,16 @@ def _plain(kind: type, value: Any) -> bool:
     return 0 <= value < _WHOLE if kind is int else -1e300 <= value <= 1e300
 
 
+def _is_number(value: Any) -> bool:
+    """Whether it is a float, infinite or missing ones among them, or a whole number that is one."""
+    return type(value) is float or (type(value) is int and abs(value) <= _FARTHEST)
+
+
+def _is_modest(value: Any) -> bool:
+    """Whether it can be written on a page, as far as numbers and texts go."""
+    return abs(value) < _WHOLE if type(value) is int else not isinstance(value, str) or len(value) <= _LONGEST
+
+
 def rows(lines: Iterable[bytes], job: Job, most: int) -> Iterator[dict[str, Any]]:
     """The numbers of the recorded steps, in order, each as the algorithm declares them."""
     hints = _fields(_declared(type(job.algorithm))[1])
@@ -107,9 +121,8 @@ def rows(lines: Iterable[bytes], job: Job, most: int) -> Iterator[dict[str, Any]
             raise ValueError(f"metrics.jsonl in the bundle has more than {most:,} lines.")
         if type(step) is not int or not last < step <= job.steps:
             raise ValueError(f"line {count} of metrics.jsonl in the bundle has a step out of order.")
-        if hints and not (
-            set(row) == {"step", *hints} and all(fits(hints[name], row[name]) for name in hints)
-        ):
+        named = not hints or set(row) == {"step", *hints}
+        if not named or not all(fits(hints.get(name, Any), value) for name, value in row.items()):
             raise ValueError(f"line {count} of metrics.jsonl in the bundle has other numbers than its run.")
         last = step
         yield row
@@ -144,10 +157,10 @@ def fits(hint: Any, value: Any) -> bool:
     if typing.get_origin(hint) is tuple:
         return _tuple_fits(typing.get_args(hint), value)
     if hint is float:
-        return type(value) in (float, int)
+        return _is_number(value)
     if hint in (int, str, bool, Tensor):
-        return isinstance(value, hint) and (hint is not int or type(value) is int)
-    return value is None if hint in (None, type(None)) else True
+        return isinstance(value, hint) and (hint is not int or type(value) is int) and _is_modest(value)
+    return value is None if hint in (None, type(None)) else _is_modest(value)
 
 
 def _tuple_fits(parts: tuple[Any, ...], value: Any) -> bool:

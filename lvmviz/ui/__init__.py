@@ -3,7 +3,7 @@
 from lvmviz.ui.background import growing
 from lvmviz.ui.code import calls, script, snapshot
 from lvmviz.ui.components import components
-from lvmviz.ui.controls import Controls, link_of, remedy, switch
+from lvmviz.ui.controls import Controls, remedy, switch
 from lvmviz.ui.derivation import Line, Term, derivation
 from lvmviz.ui.dock import dock
 from lvmviz.ui.doors import Door, computer, doors, open_picked, way
@@ -26,6 +26,7 @@ from lvmviz.ui.frame import (
     stage,
 )
 from lvmviz.ui.ledger import Entry, ledger
+from lvmviz.ui.links import link_of
 from lvmviz.ui.live import afresh, keep, kept, live
 from lvmviz.ui.owner import owner
 from lvmviz.ui.player import Button, player

@@ -216,7 +216,7 @@ def trouble(run: Run, status: Status) -> None:
     fault = st.session_state.pop(_FAULT, "")
     if fault:
         frame.failed(fault)
-    if status.state in ("failed", "interrupted"):
+    if status.state in ("failed", "interrupted", "unreadable"):
         frame.failed(status.cause, status.remedy)
     why = engine.fault(run.home) if status.state == "queued" else ""
     if why:

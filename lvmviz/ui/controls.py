@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from streamlit.delta_generator import DeltaGenerator
 from lvmviz.core import Choice, Knob, field_types, knobs
 from lvmviz.figures.theme import decimals_of
 from lvmviz.ui import state
+from lvmviz.ui.links import flag, number, one_of, short, words
 
 Editor = Callable[[str], Mapping[str, Any]]  # name of the choice's control -> values of its hidden fields
 
@@ -61,7 +61,7 @@ class Controls:
             chosen = self._widget(
                 name,
                 type(default).__name__,
-                parse=lambda text: _one_of(text, options),
+                parse=lambda text: one_of(text, options),
                 write=str,
                 draw=lambda key: st.selectbox(
                     _label(name, meta),
@@ -78,12 +78,12 @@ class Controls:
         """A number, a word, a switch or a set of words."""
         with self._place(meta):
             if kind is bool:
-                return self._widget(name, default, _switch, lambda v: str(int(v)), _toggle(name, meta))
+                return self._widget(name, default, flag, lambda v: str(int(v)), _toggle(name, meta))
             if kind in (int, float):
-                parse, draw = (lambda text: _number(text, kind, meta)), _slider(name, kind, default, meta)
-                return kind(self._widget(name, default, parse, _short, draw))
+                parse, draw = (lambda text: number(text, kind, meta)), _slider(name, kind, default, meta)
+                return kind(self._widget(name, default, parse, short, draw))
             if kind is str:
-                parse = lambda text: _one_of(text, meta.options)  # noqa: E731
+                parse = lambda text: one_of(text, meta.options)  # noqa: E731
                 draw = lambda key: st.selectbox(  # noqa: E731
                     _label(name, meta),
                     meta.options,
@@ -98,7 +98,7 @@ class Controls:
         chosen = self._widget(
             name,
             list(default),
-            parse=lambda text: [_one_of(word, meta.options) for word in words(text)],
+            parse=lambda text: [one_of(word, meta.options) for word in words(text)],
             write=lambda value: json.dumps(value),
             draw=lambda key: st.multiselect(
                 _label(name, meta), meta.options, default=st.session_state[key], key=key, help=meta.help
@@ -136,8 +136,7 @@ class Controls:
 def switch(name: str, label: str, options: Mapping[str, str], default: str) -> str:
     """A row of segments, one of them on, in the URL under `name`; the options' texts explain them."""
     key = state.key(name)
-    if key not in st.session_state:
-        st.session_state[key] = _from_link(name, default, lambda text: _one_of(text, options))
+    switched(name, options, default)
     told = "  \n".join(f"{option}: {text}" for option, text in options.items() if text)
     chosen = str(
         st.segmented_control(
@@ -152,6 +151,14 @@ def switch(name: str, label: str, options: Mapping[str, str], default: str) -> s
     )
     state.holds(name, key, "" if chosen == default else chosen)
     return chosen
+
+
+def switched(name: str, options: Mapping[str, str], default: str) -> str:
+    """What a switch stands at, also before it is drawn."""
+    key = state.key(name)
+    if key not in st.session_state:
+        st.session_state[key] = _from_link(name, default, lambda text: one_of(text, options))
+    return st.session_state[key]
 
 
 def remedy(label: str, name: str, value: Any) -> None:
@@ -247,70 +254,4 @@ def decade(value: float) -> str:
     return text if float(text) == value else repr(value)  # two values never share a label
 
 
-def _short(value: float) -> str:
-    return repr(value) if isinstance(value, float) and not value.is_integer() else str(int(value))
-
-
-def _number(text: str, kind: type, meta: Knob) -> Any:
-    try:
-        if not text.isascii() or "_" in text:
-            raise ValueError
-        number = kind(text) if kind is float else int(text)
-    except ValueError:
-        raise ValueError("it is no number" if kind is float else "it is no whole number") from None
-    low, high = (
-        meta.low if meta.low is not None else -math.inf,
-        meta.high if meta.high is not None else math.inf,
-    )
-    if not low <= number <= high:  # also false for nan
-        raise ValueError(f"it must lie between {low:g} and {high:g}")
-    return number
-
-
-def _switch(text: str) -> bool:
-    if text not in ("0", "1"):
-        raise ValueError("it must be 0 or 1")
-    return text == "1"
-
-
-def _one_of(text: str, options: Any) -> str:
-    if text not in options:
-        raise ValueError(f"it must be one of {', '.join(options)}")
-    return text
-
-
-def words(text: str) -> list[str]:
-    """A JSON list of words, as the query string carries it."""
-    try:
-        made = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError("it is no list") from None
-    if not isinstance(made, list) or not made or not all(isinstance(word, str) for word in made):
-        raise ValueError("it is no list of names")
-    return list(dict.fromkeys(made))
-
-
-def link_of(value: Choice) -> dict[str, str]:
-    """The link of a choice: what the query string says of it, where it differs from its class's defaults."""
-    return {name: text for name, text in _texts(value, type(value)(), "") if text}
-
-
-def _texts(value: Any, base: Any, name: str) -> list[tuple[str, str]]:
-    if not isinstance(value, Choice):
-        same = value == base
-        return [(name, "" if same else json.dumps(value) if isinstance(value, tuple) else _text(value))]
-    own = [] if not name or type(value) is type(base) else [(name, type(value).__name__)]
-    base = base if type(value) is type(base) else type(value)()
-    for field in dataclasses.fields(value):  # type: ignore[arg-type]
-        full = f"{name}.{field.name}" if name else field.name
-        own += _texts(getattr(value, field.name), getattr(base, field.name), full)
-    return own
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(int(value))
-    return value if isinstance(value, str) else _short(value)
-
-
-__all__ = ["Controls", "decade", "decades", "link_of", "words"]
+__all__ = ["Controls", "decade", "decades"]

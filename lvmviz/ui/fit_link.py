@@ -5,8 +5,8 @@ from __future__ import annotations
 from lvmviz.algorithms.vi import VI
 from lvmviz.families import LocationScale
 from lvmviz.runs.job import Job
-from lvmviz.ui.controls import link_of
 from lvmviz.ui.fit import FITTED, range_of
+from lvmviz.ui.links import link_of
 
 URL = "fit_q_1d"
 STEPS, STARTS, SEEDS = (1, 400), (1, 64), (0, 9999)  # what the page's controls offer

@@ -12,6 +12,7 @@ import streamlit as st
 
 from lvmviz.figures import latent as figures
 from lvmviz.figures import theme
+from lvmviz.figures.marks import free_angle
 from lvmviz.summaries import latent as summaries
 from lvmviz.summaries import vae
 from lvmviz.summaries.latent import Image
@@ -23,6 +24,7 @@ from lvmviz.ui.component import component
 SIDE, MAP, ATLAS = 25, 121, 41  # tiles or points along a side: of the picture, of a map, of the atlas
 LARGE_TILE = 16  # px; of larger images there are fewer tiles
 MOST_NAMES = 12
+CLEAR = 0.13  # of the plane's edge: so near to the pin no class's name stands
 
 
 class Back(NamedTuple):
@@ -169,20 +171,29 @@ def _lines(view: View, marks: Marks, dark: bool) -> list[dict[str, Any]]:
 
 
 def _words(at: Moment, view: View, mode: str, marks: Marks, dark: bool) -> list[dict[str, Any]]:
-    turn = -2.2
-    made: list[dict[str, Any]] = [
-        {"at": [r * math.cos(turn), r * math.sin(turn)], "text": text, "ring": ""}
-        for r, text in ((1.0, "prior 1 sd"), (2.0, "2 sd"))
-    ]
+    made: list[dict[str, Any]] = []
     labels, names = vae.half(at.vae, "train").labels, at.vae.data.examples().label_names
     if labels is not None and 1 < len(names) <= MOST_NAMES and mode != "Holes":
         means = view.seen(summaries.train_means(at))
         for label in np.unique(labels).tolist():
             middle = np.median(means[labels[: len(means)] == label], 0)
             ring = theme.tokens(dark).categories[label % 20]
-            made.append({"at": middle.tolist(), "text": names[label], "ring": ring})
+            made.append({"at": _beside(middle, marks.pin, view).tolist(), "text": names[label], "ring": ring})
+    taken = np.array([*(word["at"] for word in made), marks.pin])
+    for radius, text in ((1.0, "prior 1 sd"), (2.0, "2 sd")):
+        turn = free_angle(radius, taken)
+        made.append({"at": [radius * math.cos(turn), radius * math.sin(turn)], "text": text, "ring": ""})
     named = [*marks.spots, (marks.pin, "pinned")]
     return made + [{"at": at.tolist(), "text": text, "ring": "", "shift": -17} for at, text in named]
+
+
+def _beside(place: np.ndarray, pin: np.ndarray, view: View) -> np.ndarray:
+    """The place, or where a word's box leaves the pin free."""
+    away, room = place - pin, CLEAR * view.edge
+    far = float(np.linalg.norm(away))
+    if far >= room:
+        return place
+    return pin + room * (away / far if far else np.array([-1.0, 0.0]))
 
 
 def pinned() -> tuple[float, float]:

@@ -20,7 +20,7 @@ from lvmviz.starts import ByHand
 from lvmviz.summaries import em as summaries
 from lvmviz.tables import Table, read_table, to_csv
 from lvmviz.ui import frame, state
-from lvmviz.ui.controls import words
+from lvmviz.ui.links import words
 from lvmviz.ui.plot import spot as spot_on
 
 SCENE_MARK = "lvmviz scene"

@@ -1,30 +1,28 @@
-"""The runs of this computer as tables, numbers and curves; who may see which."""
+"""The runs of this computer as a table; who may see which."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import numpy as np
 import streamlit as st
 
 from lvmviz.algorithms.em import EM
 from lvmviz.core import Algorithm, Knob
 from lvmviz.datasets import Blobs
-from lvmviz.figures.runs import Panel, curves
-from lvmviz.figures.theme import number
 from lvmviz.runs.job import Job
 from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, title
-from lvmviz.ui import frame, site, state
+from lvmviz.ui import frame, run_numbers, site, state
 from lvmviz.ui.background import pace
 from lvmviz.ui.code import spelled
-from lvmviz.ui.controls import Controls, link_of
+from lvmviz.ui.controls import Controls
 from lvmviz.ui.fit_link import URL, fit_link
+from lvmviz.ui.links import link_of
 from lvmviz.ui.owner import owner
-from lvmviz.ui.plot import plot
+from lvmviz.ui.run_numbers import settings
 from lvmviz.ui.table import Cell, Column, noted, picked, table
 
 RUN, OTHER, SEARCH = "run", "compare", "search"  # their names in the link
@@ -35,13 +33,13 @@ COLUMNS = [
     Column("device", "left"),
     Column("step"),
     Column("steps/s"),
-    Column("ELBO, nats"),
+    Column("ELBO per datum, nats"),
     Column("begun"),
 ]
 ROWS = 9
-TITLE = 44  # characters over a panel
+DEVICE = 12  # characters of its name
 LARGE = link_of(EM(data=Blobs(points=1_000_000)))  # the link of what takes long
-LINES = {"elbo": "ELBO", "log_lik": "log p(X)", "log_evidence": "log p(x)"}  # of a run's numbers, those drawn
+_ODD = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, OSError)  # of odd files
 
 
 class Listed(NamedTuple):
@@ -56,7 +54,16 @@ class Listed(NamedTuple):
 
 def mine() -> list[Listed]:
     """Every run that this browser may see, newest first."""
-    return [Listed(run, run.status()) for run in Store().runs(owner())]
+    return [Listed(run, status_of(run)) for run in Store().runs(owner())]
+
+
+def status_of(run: Run) -> Status:
+    """What it is doing; where its files tell what no run does, that."""
+    try:
+        return run.status()
+    except _ODD as error:
+        cause = f"What its files tell cannot be read ({error})."
+        return Status("unreadable", steps=run.job.steps, cause=cause, remedy="Delete it.")
 
 
 def find(id: str) -> Run:
@@ -131,15 +138,27 @@ def _pick() -> None:
 
 
 def _row(one: Listed) -> list[Cell]:
+    """A run, or that it cannot be shown: one odd run leaves the others their rows."""
+    try:
+        return _told(one)
+    except _ODD:
+        return [
+            noted(title(one.run.job), "its files tell what no run does: delete it"),
+            "unreadable",
+            *[""] * 5,
+        ]
+
+
+def _told(one: Listed) -> list[Cell]:
     run, status = one
     marks = [mark for mark, is_so in _marks(run) if is_so]
     return [
         noted(title(run.job), settings(run.job)),
         " · ".join([status.state, *marks]),
-        status.device,
+        status.device if len(status.device) <= DEVICE else f"{status.device[: DEVICE - 1]}…",
         f"{status.step} / {status.steps}",
         pace(status.rate) if status.state == "running" and status.rate else "",
-        "" if status.elbo is None else number(status.elbo, 2),
+        run_numbers.elbo(run, status.elbo),
         time.strftime("%d %b %H:%M", time.localtime(run.created)),
     ]
 
@@ -149,12 +168,6 @@ def _marks(run: Run) -> Iterator[tuple[str, bool]]:
     yield "yours alone", bool(run.owner)
     yield "imported", run.imported
     yield "kept", run.pinned
-
-
-def settings(job: Job) -> str:
-    """What tells a run from others of its method, as Python: only what differs from the defaults."""
-    inside = spelled(job.algorithm).partition("(")[2][:-1]
-    return ", ".join(filter(None, (inside, f"seed={job.seed}" if job.seed else "")))
 
 
 # ---- its page ----
@@ -179,13 +192,13 @@ def _within(value: int, bounds: tuple[int, int]) -> bool:
     return bounds[0] <= value <= bounds[1]
 
 
-# ---- its curves and its numbers ----
+# ---- the one beside it ----
 
 
 def other(listed: Sequence[Listed], run: Run) -> Run | None:
     """The run to compare with, chosen among those of the same kind of numbers."""
-    names = {one.run.id: f"{title(one.run.job)} ({settings(one.run.job) or one.run.id})" for one in listed}
-    names.pop(run.id, None)
+    same = [one.run for one in listed if one.run != run and run_numbers.alike(one.run.job, run.job)]
+    names = {one.id: f"{title(one.job)} ({settings(one.job) or one.id})" for one in same}
     key = f"lvmviz.{OTHER}.{run.id}"
     ids = ["", *names]
     if st.session_state.get(key) not in ids:
@@ -196,61 +209,3 @@ def other(listed: Sequence[Listed], run: Run) -> Run | None:
                       format_func=lambda id: names.get(id, "Compare with …"))  # fmt: skip
     state.place(OTHER, id)
     return chosen(OTHER)
-
-
-def curve_plot(runs: Sequence[Run], height: int) -> None:
-    """ELBO and log-likelihood over the steps of one run, or of two on the same axes."""
-    panels = [_panel(run) for run in runs]
-    if not any(len(panel.steps) for panel in panels):
-        frame.empty("It has no numbers yet.", name="curves", height=height)
-        return
-    depends = tuple((run.id, len(panel.steps)) for run, panel in zip(runs, panels, strict=True))
-    dark = frame.dark()
-    plot(
-        "runs",
-        lambda: curves(panels, dark=dark, height=height),
-        depends=(*depends, dark),
-        height=height,
-        alt="ELBO and log-likelihood over the steps, nats",
-    )
-
-
-def _panel(run: Run) -> Panel:
-    rows = run.metrics()
-    names = [name for name in LINES if rows and name in rows[0]]
-    steps = np.array([row["step"] for row in rows], dtype=float)
-    lines = {LINES[name]: np.array([_real(row.get(name)) for row in rows]) for name in names}
-    told = settings(run.job) or title(run.job)
-    return Panel(told if len(told) <= TITLE else f"{told[: TITLE - 1]}…", steps, lines)
-
-
-def _real(value: Any) -> float:
-    return float(value) if isinstance(value, (int, float)) else float("nan")
-
-
-def last_numbers(run: Run) -> dict[str, Any]:
-    """The step of the newest numbers, and these."""
-    rows = run.metrics()
-    return {name: value for name, value in rows[-1].items() if name != "crc"} if rows else {}
-
-
-def numbers(runs: Sequence[Run]) -> None:
-    """The newest numbers of one run, or of two beside each other."""
-    told = [last_numbers(run) for run in runs]
-    if not any(told):
-        return
-    names = list(dict.fromkeys(name for one in told for name in one))
-    heads = [Column("")] if len(runs) == 1 else [Column("this"), Column("other")]
-    table(
-        "numbers",
-        [Column("at its last step", "left"), *heads],
-        rows=[[name, *(_written(one.get(name, "")) for one in told)] for name in names],
-        alt="The newest numbers of the run" + ("" if len(runs) == 1 else " and of the one beside it"),
-        height=int((26 + 24 * 12) * frame.scale()),
-    )
-
-
-def _written(value: Any) -> str:
-    if isinstance(value, float):
-        return number(value, 4) if abs(value) < 1e15 else ("∞" if value > 0 else "−∞")
-    return str(value)

@@ -20,7 +20,7 @@ from lvmviz.runs.job import LONG, Job, Trace
 from lvmviz.summaries import vae as summaries
 from lvmviz.summaries.vae import Evidence
 from lvmviz.ui import background, frame, state, vae_evidence, vae_films
-from lvmviz.ui.controls import Controls, switch
+from lvmviz.ui.controls import Controls, switch, switched
 from lvmviz.ui.live import LONG_S, keep
 from lvmviz.ui.plot import plot
 from lvmviz.ui.table import Column, table
@@ -34,6 +34,7 @@ PATIENCE_S, GROWING_S = 0.4, 0.0  # what a page waits for the evidence of the sn
 ROWS = 5
 SHARE = Knob(0.0, 1.0, "How far the draws are on their way.", "From the prior to the data")
 PICTURES = {"q": "where the encoder puts the data", "Decoded": "what every place of the plane decodes to"}
+HEADS = {"q": "q of each {}", "Decoded": "what each place decodes to", "Cloud to data": "draws, decoded"}
 CLOUD = {
     "q": "where the encoder puts the data",
     "Cloud to data": "the prior's draws pushed through the decoder",
@@ -137,7 +138,8 @@ def plane(
     """q in the latent plane, or what its places decode to."""
     images = summaries.is_images(summaries.vae(trace))
     options = PICTURES if images else CLOUD
-    with frame.head("plane", "Latent plane", "q of each example" if images else "q of each point"):
+    now = switched("plane", options, "q")
+    with frame.head("plane", "Latent plane", HEADS[now].format("example" if images else "point")):
         shown = switch("plane", "What the plane shows", options, "q")
     chosen = vae_films.frames(trace, index, background.growing(trace))
     if shown == "Cloud to data":
@@ -256,9 +258,10 @@ def _told(trace: Trace, index: int, at: int, made: Evidence) -> str:
     return " ".join(parts)
 
 
-def ledger(infos: Sequence[VAEInfo], channel: str) -> None:
+def ledger(trace: Trace, channel: str) -> None:
     """A row a step."""
-    frame.head("ledger", "Ledger", f"{WATCHED} test examples, one draw each, nats")
+    infos, count = summaries.infos(trace), len(summaries.half(summaries.vae(trace), "test").x)
+    frame.head("ledger", "Ledger", f"{min(WATCHED, count)} test examples, one draw each, nats")
     rows = [
         [f"{info.epoch:g}", number(info.test_elbo, 2), number(info.test_kl, 2), _change(infos, i)]
         for i, info in enumerate(infos)

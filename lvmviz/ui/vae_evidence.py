@@ -11,9 +11,10 @@ from lvmviz.runs.job import Trace
 from lvmviz.summaries import vae as summaries
 from lvmviz.summaries.vae import Evidence
 from lvmviz.ui import background, ticker
+from lvmviz.ui.vae_films import WHOLE
 
 BUDGET_S = 0.1  # of computing at once: the page answers between
-CURVE = 12  # snapshots that the curve of log p(x) is drawn through
+CURVE = 12  # snapshots whose log p(x) comes first
 SELDOM_S = 2.0  # between two goes while a run grows: the picture is to be live, and the run to have the cores
 _WENT = "lvmviz.evidence.went"
 
@@ -81,6 +82,8 @@ def _tasks(trace: Trace, index: int, half: str) -> list[Task]:
     tasks = [Task(k, "test", False) for k in (curve[1:] if growing else curve)]
     if growing:
         return tasks
+    if exact:  # then those between, until a line may be drawn
+        tasks += [Task(k, "test", False) for k in summaries.keyframes(trace.steps, WHOLE)[::-1]]
     return [Task(index, half, False), *[Task(index, half, True)] * exact, *tasks]
 
 

@@ -15,6 +15,7 @@ from lvmviz.runs.job import Trace
 from lvmviz.summaries import vae as summaries
 
 FRAMES, FEWER = 20, 8  # snapshots the plane is drawn at, in a trace at rest and in one that grows
+WHOLE = 48  # snapshots with log p(x) that make a line of it
 POINTS = 1500  # of the data, drawn beside the bent prior
 HOLDS = 16_000_000  # pixels of all the manifolds of one film
 
@@ -104,7 +105,8 @@ def bound(trace: Trace, known: Mapping[int, summaries.Evidence], dark: bool, hei
         np.array([known[index].standard_error for index in places]),
     )
     exact = summaries.exact_possible(summaries.vae(trace))
-    return vae_curves.bound(epochs, test, train, points, exact=exact, dark=dark, height=height)
+    whole = exact and len(places) > 1 and set(summaries.keyframes(trace.steps, WHOLE)) <= set(places)
+    return vae_curves.bound(epochs, test, train, points, exact=exact, whole=whole, dark=dark, height=height)
 
 
 def terms(trace: Trace, dark: bool, height: int) -> Film:

@@ -50,7 +50,10 @@ def _take(name: str) -> None:
 def read(files: Mapping[str, bytes]) -> Images:
     """The images in some files: one npz, IDX images with or without labels, or a picture a file."""
     names = sorted(files)
-    if len(files) == 1 and files[names[0]][:2] == b"PK":
+    archives = [name for name in names if files[name][:2] == b"PK" or name.lower().endswith(".npz")]
+    if archives and len(files) > 1:
+        raise ImageError(f"{archives[0]} is an archive: choose it alone")
+    if archives:
         return read_npz(files[names[0]], names[0])
     if _all_idx(list(files.values())):
         labels = next((name for name in names if "label" in name.lower()), None)

@@ -9,7 +9,7 @@ from lvmviz.networks import MLP
 from lvmviz.observations import Rows
 from lvmviz.sigmoid import SigmoidModel
 from lvmviz.toys import Pinwheel
-from lvmviz.ui.controls import link_of
+from lvmviz.ui.links import link_of
 from lvmviz.ui.scenes import Scene
 from lvmviz.ui.vae_desk import START
 

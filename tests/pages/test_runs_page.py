@@ -11,13 +11,15 @@ import pytest
 from streamlit.testing.v1 import AppTest
 
 from lvmviz import EM, VI, Blobs, ByHand, CrossedEllipses, Iris, Job, Stored, Wine, own_data
+from lvmviz.datasets import Dataset, Synthetic
 from lvmviz.regularizers import Floor
 from lvmviz.runs import bundle, engine, queue
 from lvmviz.runs.execute import execute
+from lvmviz.runs.files import read_sealed, seal, write_sealed
 from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.store import Store, title
 from lvmviz.tables import read_table
-from lvmviz.ui import runs, site
+from lvmviz.ui import run_numbers, runs, site
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "pages"
@@ -128,7 +130,9 @@ def test_every_run_has_a_row_the_newest_first():
     assert small[0] == {"text": "EM, Blobs", "note": "data=Blobs(points=60), seed=3"}
     assert small[1:4] == ["finished", "cpu", f"{steps} / 40"] and small[4] == ""
     elbo = made[0].metrics()[-1]["elbo"]
-    assert float(small[5].replace("−", "-")) == pytest.approx(elbo, abs=0.005) and small[5] != f"{elbo}"
+    assert float(small[5].replace("−", "-")) == pytest.approx(elbo / 60, abs=0.005) and small[5] != f"{elbo}"
+    (head,) = [data["columns"] for data in parts(app, "table") if data["picks"]]
+    assert head[5]["label"] == "ELBO per datum, nats"
     assert row(app, made[1].id)[1] == "failed" and row(app, made[1].id)[5] == ""
     assert parts(app, "ticker") == [], "nothing runs: nothing polls"
 
@@ -161,6 +165,63 @@ def test_a_running_run_is_asked_after_until_it_ends(running: Run):
     assert running.status().state == "stopped" and queue.waiting() == []
 
 
+def tell(made: Run, **words: Any) -> None:
+    """Change what a run's status says, rightly sealed."""
+    told = read_sealed(made.path / "status.json") or {}
+    told.pop("crc", None)
+    write_sealed(made.path / "status.json", told | words)
+
+
+def last_line(made: Run, **words: Any) -> None:
+    """Change a run's newest numbers, rightly sealed."""
+    path = made.path / "metrics.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True)
+    told = {name: value for name, value in made.metrics()[-1].items() if name != "crc"}
+    path.write_bytes(b"".join(lines[:-1]) + seal(told | words))
+
+
+@pytest.mark.parametrize(
+    ("words", "state", "elbo"),
+    [
+        ({"elbo": 10**400}, "finished", "∞"),
+        ({"elbo": -(10**400)}, "finished", "−∞"),
+        ({"elbo": float("nan")}, "finished", "not finite"),
+        ({"elbo": -6e299}, "finished", "−1.0e298"),
+        ({"elbo": "many"}, "finished", "not finite"),
+        ({"step": "many"}, "unreadable", ""),
+        ({"notes": 7}, "unreadable", ""),
+        ({"device": 7}, "unreadable", ""),
+        ({"device": "a long device name " * 20}, "finished", None),
+    ],
+)
+def test_one_odd_run_leaves_the_others_their_rows(words: dict[str, Any], state: str, elbo: str | None):
+    odd, good = done(SMALL), done(OTHER)
+    tell(odd, **words)
+    app = opened()
+    assert set(listed(app)) == {odd.id, good.id} and row(app, good.id)[1] == "finished"
+    told = row(app, odd.id)
+    assert told[1] == state and (elbo is None or told[5] == elbo)
+    assert all(len(cell) <= 20 for cell in told[1:]) and len(told) == len(runs.COLUMNS)
+    opened(START)
+
+
+def test_an_odd_run_can_be_looked_at_and_deleted():
+    odd = done(SMALL)
+    tell(odd, step="many")
+    app = opened(run=odd.id)
+    assert "cannot be read" in words(app)
+    press(press(app, "Delete"), "Delete it")
+    assert not odd.path.exists()
+
+
+def test_odd_numbers_are_told_as_such():
+    odd = done(SMALL)
+    last_line(odd, elbo=10**400, kl=float("nan"), joint=-float("inf"), iteration=10**30, rise=6e-7)
+    shown = dict(numbers(opened(run=odd.id)))
+    assert (shown["ELBO"], shown["KL"], shown["expected log joint"]) == ("∞", "not finite", "−∞")
+    assert (shown["iteration"], shown["rise of log p(X)"]) == ("1.0e30", "1.0e−08")
+
+
 # ---- one run ----
 
 
@@ -174,7 +235,7 @@ def test_a_picked_run_shows_its_settings_its_numbers_and_its_log():
     shown = {name: value for name, value in numbers(app)}
     last = made.metrics()[-1]
     assert shown["step"] == str(last["step"]) and shown["moved"] == last["moved"]
-    assert float(shown["elbo"].replace("−", "-")) == pytest.approx(last["elbo"], abs=6e-5)
+    assert float(shown["ELBO"].replace("−", "-")) == pytest.approx(last["elbo"] / 60, abs=6e-5)
     assert any("began" in block.value and "finished" in block.value for block in app.code)
     assert len(parts(app, "plot")) == 1 and "Finished at step" in words(app)
 
@@ -224,14 +285,67 @@ def test_two_runs_stand_side_by_side_on_the_same_axes():
     assert layout["yaxis"]["range"] == layout["yaxis2"]["range"]
     drawn = [trace for trace in film["figure"]["data"]]
     assert [trace.get("xaxis", "x") for trace in drawn] == ["x", "x", "x2", "x2"]
-    for run_, line in zip((one, other), drawn[::2], strict=True):
-        assert line["y"] == pytest.approx([told["elbo"] for told in run_.metrics()])
+    counts = (60, 178)
+    for run_, line, count in zip((one, other), drawn[::2], counts, strict=True):
+        assert line["y"] == pytest.approx([told["elbo"] / count for told in run_.metrics()])
         assert line["x"] == [told["step"] for told in run_.metrics()]
     values = {name: pair for name, *pair in numbers(app)}
     for at, run_ in enumerate((one, other)):
-        assert float(values["kl"][at].replace("−", "-")) == pytest.approx(run_.metrics()[-1]["kl"], abs=6e-5)
+        kl = run_.metrics()[-1]["kl"] / counts[at]
+        assert float(values["KL"][at].replace("−", "-").replace("e−", "e-")) == pytest.approx(kl, abs=6e-5)
     box = app.selectbox[-1]
     assert sound(box.set_value("").run()).query_params.get("compare") is None
+
+
+def test_only_runs_of_the_same_kind_of_numbers_stand_beside_each_other():
+    one, same, strange = done(SMALL), done(OTHER), done(Job(VI(), steps=3))
+    app = opened(run=one.id, compare=strange.id)
+    offers = app.selectbox[-1].options
+    assert any("Wine" in name for name in offers) and not any("VI" in name for name in offers)
+    assert len(offers) == 2 and "compare" not in app.query_params
+    assert opened(run=one.id, compare=same.id).query_params["compare"] == [same.id]
+
+
+def test_numbers_say_what_they_are_per():
+    def unit(job: Job) -> str:
+        app = opened(run=done(job).id)
+        (film,) = [json.loads(data["film"]) for data in parts(app, "plot")]
+        axis = film["figure"]["layout"]["yaxis"]["title"]["text"]
+        (heads,) = [data["columns"] for data in parts(app, "table") if not data["picks"]]
+        assert heads[1]["label"] == axis
+        return axis
+
+    assert unit(SMALL) == "nats per point" and unit(Job(VI(), steps=3)) == "nats"
+
+
+def test_where_a_table_is_not_here_the_numbers_are_of_all_its_points():
+    digest = own_data.put(read_table("a,b\n1,2\n3,1\n5,5\n7,3\n"))
+    made = Store().create(Job(EM(data=Stored(digest=digest), components=1), steps=4), "")
+    execute(made.job, made.path)
+    total = made.metrics()[-1]["elbo"]
+    run_numbers._count.cache_clear()
+    assert run_numbers.unit(made.job) == (4, "nats per point")
+    assert run_numbers.elbo(made, total) == run_numbers.written(total / 4, 2)
+    unknown = Job(EM(data=Stored(digest="0" * 64), components=1), steps=4)
+    assert run_numbers.unit(unknown) == (1, "nats in all")
+    assert not run_numbers.alike(made.job, unknown) and run_numbers.alike(made.job, SMALL)
+
+
+@pytest.mark.parametrize("data", [cls for cls in Dataset.options.values() if issubclass(cls, Synthetic)])
+def test_how_many_points_there_are_is_known_without_drawing_them(data: type[Synthetic]):
+    assert run_numbers._count(data(points=37)) == len(data(points=37).table().points) == 37
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "told"),
+    [
+        (0.0, 2, "0.00"), (-3.456, 2, "−3.46"), (1e14, 2, "100000000000000.00"), (1e15, 2, "1.0e15"),
+        (-1.26e208, 4, "−1.3e208"), (4e-9, 4, "4.0e−09"), (float("nan"), 2, "not finite"),
+        (float("inf"), 2, "∞"), (-float("inf"), 4, "−∞"),
+    ],
+)  # fmt: skip
+def test_every_number_is_written_so_that_it_can_be_read(value: float, decimals: int, told: str):
+    assert run_numbers.written(value, decimals) == told
 
 
 # ---- in and out ----
