@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lvmviz.core import Choice, Key, choice, generator, knob
 from lvmviz.families import Family, Line
-from lvmviz.objectives import ReverseKL, noise_rule
+from lvmviz.nodes import noise_rule
+from lvmviz.objectives import ReverseKL
 from lvmviz.targets import Target
 
 Function = Callable[[Tensor, Tensor], Tensor]  # f(phi (..., P), z (..., S, dim)) -> (..., S)

@@ -7,24 +7,21 @@ error of every integral, there is `lvmviz.quadrature`.
 from __future__ import annotations
 
 import abc
-import functools
 import math
-from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from lvmviz.core import Choice, Key, choice, generator, knob
-from lvmviz.families import LOG_2PI, Family, Line
-from lvmviz.quadrature.rule import NODES, RULES, integrate, panels, to_t, to_z
-from lvmviz.quadrature.survey import survey
+from lvmviz.families import Family, Line
+from lvmviz.nodes import Nodes, convergent, over_line, over_q, weighted
+from lvmviz.quadrature.exact import Integral
 from lvmviz.targets import Target
 
 NEAR_ONE = 1e-4  # Renyi orders this near 1 use the form without a logarithm's cancellation
-DIVERGES = 1e-6  # share of an integral in its outermost nodes from which on it counts as infinite
 LOST = 42.0  # nats below a whole, a part of it is lost in rounding
 STEP, MOST_STEPS, BEND = 0.4, 500, 8.0  # of IWAE's integral over log t; from there on steps grow
+SETTLED = 1e-9  # nats between two rules that agree
 
 
 class Objective(Choice):
@@ -73,15 +70,15 @@ class ReverseKL(Objective):
 
     def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
         q, entropy = over_q(target, family, phi, coarse), family.entropy(phi)
-        terms = _weighted(q.log_weights, q.log_p - q.log_q if entropy is None else q.log_p)
+        terms = weighted(q.log_weights, q.log_p - q.log_q if entropy is None else q.log_p)
         total = terms.sum(-1) if entropy is None else terms.sum(-1) + entropy
-        return _convergent(terms, total)
+        return convergent(terms, total)
 
     def careful(self, target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Tensor:
         """The same (B,) on the panels of p and q: five times the nodes, but exact at kinks of log p too."""
         line = over_line(target, family, phi, coarse)
-        terms = _weighted(line.log_weights + line.log_q, line.log_p - line.log_q)
-        return _convergent(terms, terms.sum(-1))
+        terms = weighted(line.log_weights + line.log_q, line.log_p - line.log_q)
+        return convergent(terms, terms.sum(-1))
 
     def error(self, target: Target, family: Family, phi: Tensor) -> Tensor:
         """How far `value` may be off, (B,): its disagreement with the panels, and theirs with fewer nodes."""
@@ -112,8 +109,8 @@ class ForwardKL(Objective):
         line = over_line(target, family, phi, coarse)
         log_mass = line.log_weights + line.log_p
         log_evidence = torch.logsumexp(log_mass, -1, keepdim=True)
-        terms = _weighted(log_mass - log_evidence, line.log_q - line.log_p + log_evidence)
-        return _convergent(terms, terms.sum(-1))
+        terms = weighted(log_mass - log_evidence, line.log_q - line.log_p + log_evidence)
+        return convergent(terms, terms.sum(-1))
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         raise ValueError(
@@ -136,10 +133,14 @@ class Renyi(Objective):
         line, rest = over_line(target, family, phi, coarse), 1.0 - self.alpha
         if not rest:
             return ReverseKL().careful(target, family, phi, coarse)
-        terms = line.log_weights + rest * line.log_p + self.alpha * line.log_q.clamp(min=-1e300)  # 0 x inf
+        told = line.log_q.isfinite()  # where q left the floats, p may have too: no ratio is known there
+        log_q = torch.where(told, line.log_q, 0.0)
+        terms = line.log_weights + rest * line.log_p + self.alpha * log_q
+        if self.alpha:
+            terms = torch.where(told, terms, -torch.inf)
         total = torch.logsumexp(terms, -1)
         value = total / rest if abs(rest) > NEAR_ONE else _near_elbo(line, rest)
-        return _convergent((terms - total.unsqueeze(-1)).exp(), value)
+        return convergent((terms - total.unsqueeze(-1)).exp(), value)
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         rest = 1.0 - self.alpha
@@ -150,7 +151,7 @@ class Renyi(Objective):
 
 def _near_elbo(line: Nodes, rest: float) -> Tensor:
     """The bound (B,) of order 1 - rest near 1: log E[ratio^rest] / rest without cancellation."""
-    rise = _weighted(line.log_weights + line.log_q, torch.expm1(rest * (line.log_p - line.log_q)))
+    rise = weighted(line.log_weights + line.log_q, torch.expm1(rest * (line.log_p - line.log_q)))
     return torch.log1p(rise.sum(-1)) / rest
 
 
@@ -169,8 +170,28 @@ class IWAE(Objective):
         if self.draws == 1:
             return ReverseKL().value(target, family, phi, coarse=coarse)
         q = over_q(target, family, phi, coarse)
-        q = Nodes(*(part[..., (q.log_weights > -LOST).flatten(0, -2).any(0)] for part in q))
-        return _log_of_mean(q.log_p - q.log_q, q.log_weights, self.draws, 1.5 * STEP if coarse else STEP)
+        return self._of(q, 1.5 * STEP if coarse else STEP, MOST_STEPS)
+
+    def careful(self, target: Target, family: Family, phi: Tensor) -> Integral:
+        """The same for one phi (P,), by ever more nodes, until two rules agree or time is up."""
+        with torch.no_grad():
+            value, error = math.nan, math.inf
+            for finer in (1, 2, 4, 8):
+                line = over_line(target, family, phi[None], split=finer)
+                q = line._replace(log_weights=line.log_weights + line.log_q)
+                told = float(self._of(q, STEP / finer, finer * MOST_STEPS)[0])
+                value, error = told, abs(told - value) if math.isfinite(told) else 0.0
+                if error < SETTLED:
+                    break
+        return Integral(value, error)
+
+    def _of(self, q: Nodes, step: float, most: int) -> Tensor:
+        """The bound (B,) from nodes of q."""
+        log_ratio = q.log_p - q.log_q
+        near = (q.log_weights > -LOST).flatten(0, -2).any(0)
+        found = _log_of_mean(log_ratio[..., near], q.log_weights[..., near], self.draws, step, most)
+        best = _of_the_best(log_ratio, q.log_weights, self.draws)
+        return convergent(best, torch.where(best.isneginf().any(-1), -torch.inf, found))
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         """The mean over groups of K draws; what fills no group is left out."""
@@ -190,7 +211,21 @@ class IWAE(Objective):
         return each.mean(-1), each.std(-1) / math.sqrt(repeats)
 
 
-def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float) -> Tensor:
+@torch.no_grad()
+def _of_the_best(log_ratio: Tensor, log_weights: Tensor, count: int) -> Tensor:
+    """What each node adds to E[the highest of `count` log ratios], (B, S): infinite where IWAE is.
+
+    All draws are below a height with the share of q there to the power of `count`.
+    """
+    order = log_ratio.argsort(-1)
+    below = torch.logcumsumexp(log_weights.gather(-1, order), -1).clamp(max=0.0)
+    share = torch.empty_like(below).scatter(-1, order, below)
+    return weighted(log_weights + (count - 1) * share, count * log_ratio)
+
+
+def _log_of_mean(
+    log_ratio: Tensor, log_weights: Tensor, count: int, step: float, most: int = MOST_STEPS
+) -> Tensor:
     """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral.
 
     Over u = log t it ends where all is rounding; u = v + e^(v - BEND) reaches there also under heavy tails.
@@ -199,7 +234,7 @@ def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float
     height = log_ratio - shift.unsqueeze(-1)
     low, high = _ends_of_log_t(height.detach(), log_weights.detach(), count)
     high = torch.minimum(high, BEND + high.clamp(min=1.0).log())
-    steps = min(MOST_STEPS, math.ceil(float(((high - low) / step).max())))
+    steps = min(most, math.ceil(float(((high - low) / step).nan_to_num(1.0).max())))
     h = ((high - low) / steps).clamp(min=step).unsqueeze(-1)
     v = low.unsqueeze(-1) + h * torch.arange(steps + 1, dtype=low.dtype, device=low.device)
     u, wider = v + torch.exp(v - BEND), 1.0 + torch.exp(v - BEND)
@@ -215,106 +250,3 @@ def _ends_of_log_t(height: Tensor, log_weights: Tensor, count: int) -> tuple[Ten
     below = log_weights.exp().gather(-1, index).cumsum(-1).log()
     rare = (count * below < -LOST).sum(-1, keepdim=True).clamp(max=height.shape[-1] - 1)
     return low, (math.log(count) - ordered.gather(-1, rare).squeeze(-1)).clamp(min=0.0) + 4.0
-
-
-# ---- nodes and weights ----
-
-
-class Nodes(NamedTuple):
-    """The integrand's parts at the nodes of an integral; weights belong to dz, or to q(z) dz."""
-
-    log_p: Tensor  # (B, S) log p(x, z), nats
-    log_q: Tensor  # (B, S) log q(z; phi), nats
-    log_weights: Tensor  # (B, S)
-
-
-def over_q(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
-    """Nodes for an expectation over q: they move with q where its draw is one stretch of the noise.
-
-    A mixture's is not: there they stand still on the panels of p and q, and q is in the weights.
-    """
-    if not (isinstance(family, Line) and not family.affine):
-        noise, log_weights = noise_rule(family.dim, coarse)
-        z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
-        return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights.expand(z.shape[:-1]))
-    line = over_line(target, family, phi, coarse)
-    return line._replace(log_weights=line.log_weights + line.log_q)
-
-
-def over_line(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
-    """Nodes for an integral over the line that resolve p's features and every q's."""
-    if not isinstance(family, Line):
-        raise ValueError(f"{type(family).__name__} has {family.dim} dimensions; this objective needs one")
-    own = family.spread(phi.detach())
-    return _nodes(
-        target, family, phi, torch.cat([places(target).expand(*own.shape[:-1], -1), own], -1), coarse
-    )
-
-
-def _nodes(target: Target, family: Family, phi: Tensor, edges: Tensor, coarse: bool) -> Nodes:
-    """Gauss's or Kronrod's nodes in the double-exponential coordinate, on panels between edges (B, J)."""
-    t = torch.from_numpy(to_t(edges.numpy())).sort(-1).values.unsqueeze(-1)
-    x, weights = (
-        torch.from_numpy(part) for part in ((NODES[1::2], RULES[1::2, 1]) if coarse else (NODES, RULES[:, 0]))
-    )
-    half = 0.5 * (t[..., 1:, :] - t[..., :-1, :])
-    t = 0.5 * (t[..., 1:, :] + t[..., :-1, :]) + half * x
-    angle = 0.5 * math.pi * t.sinh()
-    log_weights = (half * weights * (0.5 * math.pi) * t.cosh() * angle.cosh()).log().flatten(-2)
-    z = angle.sinh().flatten(-2).unsqueeze(-1)
-    return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights)
-
-
-@functools.lru_cache(maxsize=128)
-def places(target: Target) -> Tensor:
-    """Places (J,) on the line between which p(x, z) is smooth: an adaptive integral's panels."""
-
-    def log_joint(z: np.ndarray) -> np.ndarray:
-        return np.nan_to_num(target.log_prob(torch.from_numpy(z).unsqueeze(-1)).numpy(), nan=-np.inf)
-
-    seen = survey(log_joint, near=target.places())
-    edges = panels(seen.places, seen.low, seen.high)
-    return torch.from_numpy(
-        to_z(integrate(lambda z: ((log_joint(z) - seen.top)[None], np.ones((1, len(z)))), edges).edges)
-    )
-
-
-def quantiles(target: Target, shares: Tensor) -> Tensor:
-    """z (J,) below which p has the shares (J,) of its mass, to the nearest node: where a fit may start."""
-    t = torch.from_numpy(to_t(places(target).numpy()))
-    t = (t[:-1, None] + torch.diff(t)[:, None] * (0.5 + 0.5 * torch.from_numpy(NODES))).flatten()
-    z = torch.from_numpy(to_z(t.numpy()))
-    mass = torch.softmax(target.log_prob(z[:, None]) + torch.log(torch.gradient(z)[0]), 0).cumsum(0)
-    return z[torch.searchsorted(mass, shares).clamp(max=len(z) - 1)]
-
-
-@functools.lru_cache(maxsize=8)
-def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
-    """Nodes (S, dim) and log weights (S,) for an expectation over standard normal noise, float64.
-
-    The trapezoidal rule, which converges exponentially also where log p has poles near the line, as between
-    two modes, which hold Gauss-Hermite up (Trefethen, 2022). On the line it is one in t, e = sinh(2 sinh t),
-    |e| <= 26, to reach the tails of a q that is no Gaussian (Takahasi and Mori, 1974); in the plane |e| <= 9.
-    """
-    h, reach = (1 / 64, 92) if dim == 1 else (1 / 3, 28)
-    t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")
-    e, slope = (t, torch.ones_like(t)) if dim > 1 else (torch.sinh(2.0 * t.sinh()), _stretch(t))
-    log_weights = -0.5 * e**2 - 0.5 * LOG_2PI + torch.log((2 * h if coarse else h) * slope)
-    index = torch.cartesian_prod(*[torch.arange(len(t), device="cpu")] * dim).reshape(-1, dim)
-    return e[index], log_weights[index].sum(-1)
-
-
-def _stretch(t: Tensor) -> Tensor:
-    return 2.0 * t.cosh() * torch.cosh(2.0 * t.sinh())
-
-
-def _weighted(log_weights: Tensor, values: Tensor) -> Tensor:
-    """exp(log weight) x value, and 0 where the weight is 0 whatever the value, also for the gradient."""
-    weights = log_weights.exp()
-    return weights * torch.where(weights > 0.0, values, 0.0)
-
-
-def _convergent(terms: Tensor, total: Tensor) -> Tensor:
-    """The total (B,) of an integral's terms (B, S), or -inf where they have not died out at both ends."""
-    ends = terms.detach()[..., [0, 1, -2, -1]].abs().amax(-1)
-    return torch.where(ends <= DIVERGES * terms.detach().abs().sum(-1), total, -torch.inf)

@@ -11,9 +11,11 @@ from hypothesis import given, settings
 from scipy import integrate, stats
 
 from lvmviz import quadrature
+from lvmviz.algorithms.best_fit import best_fit
 from lvmviz.core import each
-from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, SinhArcsinh, StudentQ
-from lvmviz.objectives import IWAE, ForwardKL, Objective, Renyi, ReverseKL, noise_rule, over_q, quantiles
+from lvmviz.families import Family, Gaussian, LaplaceQ, Line, MixtureOf2, SinhArcsinh, StudentQ
+from lvmviz.nodes import noise_rule, over_q, quantiles
+from lvmviz.objectives import IWAE, ForwardKL, Objective, Renyi, ReverseKL
 from lvmviz.targets import (
     Cauchy,
     ConjugateGaussian,
@@ -367,3 +369,69 @@ def test_iwae_under_heavy_tails_is_what_draws_say(target, draws):
     told, se = objective.sampled(target, StudentQ(), phi[0], 3, 40_000)
     assert abs(float(value) - float(told)) < 5 * float(se) + float(error)
     assert float(ReverseKL().value(target, StudentQ(), phi)) < float(value) < LOG_Z and float(error) < 1e-3
+
+
+# ---- where ratios are huge ----
+
+
+def two_draws(target: Target, family: Line, phi: torch.Tensor, low: float, high: float) -> float:
+    """E[log of the mean of two ratios] by the midpoint rule on a square: nothing in common with Frullani."""
+    count = 6000
+    z = low + (high - low) * (torch.arange(count, dtype=torch.float64) + 0.5) / count
+    log_q = family.log_prob(phi, z[:, None])
+    log_w, q = target.log_prob(z[:, None]) - log_q, log_q.exp() * (high - low) / count
+    return sum(
+        float(q[k] * (q * (torch.logaddexp(log_w, log_w[k]) - math.log(2.0))).sum()) for k in range(count)
+    )
+
+
+@pytest.mark.parametrize(
+    ("family", "phi", "ends"),
+    [
+        (Gaussian(), [2.0, math.log(10.0)], (-90.0, 94.0)),
+        (Gaussian(), [-0.5, 0.0], (-10.0, 9.0)),
+        (LaplaceQ(), [2.0, math.log(3.0)], (-60.0, 64.0)),
+    ],
+)
+def test_iwae_with_care_is_the_double_integral_within_its_error(family, phi, ends):
+    """A skewed posterior falls like e^-e^z: of a wide q's draws the ratios differ by thousands of nats."""
+    q = torch.tensor(phi, dtype=torch.float64)
+    careful = IWAE(draws=2).careful(Skewed(), family, q)
+    wanted = two_draws(Skewed(), family, q, *ends)
+    assert abs(careful - wanted) <= 3.0 * careful.error + 1e-4
+    assert careful.error < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("target", "family", "log_scale", "draws", "finite"),
+    [
+        (LogGamma(), StudentQ(), 0.0, 2, False),
+        (LogGamma(), StudentQ(), 0.0, 20, False),
+        (ConjugateGaussian(), StudentQ(df=1), 0.0, 2, False),
+        (ConjugateGaussian(), StudentQ(df=1), 0.0, 4, True),
+        (LogGamma(), LaplaceQ(), math.log(3.0), 3, False),
+        (LogGamma(), LaplaceQ(), math.log(3.0), 4, True),
+        (LogGamma(), Gaussian(), 1.0, 2, True),
+    ],
+)
+def test_iwae_is_infinite_where_all_draws_may_fall_too_far(target, family, log_scale, draws, finite):
+    """The highest of K ratios has tail^K / |z|: against z^2 or e^z that is not always enough."""
+    q = torch.tensor([[0.0, log_scale]], dtype=torch.float64)
+    objective = IWAE(draws=draws)
+    for value in (float(objective.value(target, family, q)), objective.careful(target, family, q[0])):
+        assert math.isfinite(value) if finite else value == -math.inf
+
+
+def test_a_best_fit_that_no_q_has_says_so():
+    with pytest.raises(ValueError, match="IWAE is infinite for every Student"):
+        best_fit(LogGamma(), StudentQ(), IWAE(draws=5))
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.5, 2.0, 5.0])
+@pytest.mark.parametrize("sd", [0.3, 0.05])
+def test_renyi_of_narrow_q_and_posterior(alpha, sd):
+    """Where both logs leave the floats nothing is known and nothing counts; at q = p it is log p(x)."""
+    target = ConjugateGaussian(prior_sd=sd, noise_sd=sd, x=0.0)
+    q = torch.tensor([[0.0, math.log(sd / math.sqrt(2.0))]], dtype=torch.float64)
+    value = float(Renyi(alpha=alpha).value(target, Gaussian(), q))
+    assert value == pytest.approx(float(quadrature.log_evidence(target)), abs=1e-10)

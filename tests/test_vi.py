@@ -278,7 +278,7 @@ def test_a_start_that_is_nowhere_is_refused_or_left_out():
 
 def test_combinations_without_a_gradient_are_refused():
     with pytest.raises(
-        ValueError, match="score function estimates the ELBO's gradient, not that of IWAE: choose the exact"
+        ValueError, match="Score function estimates the ELBO's gradient, not that of IWAE: choose the exact"
     ):
         VI(objective=IWAE(), gradient=ScoreFunction()).init(0)
     with pytest.raises(ValueError, match="expectation over p.*choose the exact gradient"):

@@ -11,7 +11,8 @@ from torch import Tensor
 from lvmviz.algorithms.vi import ROUNDED, roof
 from lvmviz.families import Family, Line, MixtureOf2
 from lvmviz.gradients import scores
-from lvmviz.objectives import Objective, ReverseKL, places, quantiles
+from lvmviz.nodes import places, quantiles
+from lvmviz.objectives import Objective, ReverseKL
 from lvmviz.optimizers import LBFGS, ROUNDING, Hill, remembered, slope_of
 from lvmviz.targets import Target
 

@@ -12,7 +12,8 @@ from lvmviz.core import Algorithm, Key, choice, knob
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, Line
 from lvmviz.gradients import Estimator, Exact, Reparameterized, elbo_terms, fisher
-from lvmviz.objectives import IWAE, ForwardKL, Objective, ReverseKL, noise_rule
+from lvmviz.nodes import noise_rule
+from lvmviz.objectives import IWAE, ForwardKL, Objective, ReverseKL
 from lvmviz.optimizers import Adam, Hill, Optimizer, Slope, remembered, slope_of
 from lvmviz.quadrature import decompose, log_evidence
 from lvmviz.targets import Skewed, Target
