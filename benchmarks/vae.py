@@ -3,8 +3,8 @@
 The same networks, minibatches, Adam and threads on both sides, interleaved; the best epoch of several. Ours
 is a whole step: it also measures the ELBO of 256 training and of 256 test examples. The peers only train:
 `classic` is the loop of PyTorch's own example: a DataLoader whose worker makes a picture into a tensor, one
-by one; `tensors` takes them out of a TensorDataset in the same process. Prints one JSON
-object: seconds, and how many times ours is faster.
+by one; `tensors` takes them out of a TensorDataset in the same process; `pythae` is that library's trainer,
+where it is installed. Prints one JSON object: seconds, and how many times ours is faster.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
+from benchmarks import peer_pythae
 from lvmviz.algorithms.vae import TrainVAE
 from lvmviz.core import Choice, choice, fold_in
 from lvmviz.latent import LatentPlane
@@ -140,15 +141,16 @@ def training(vae: TrainVAE, device: str) -> dict[str, float]:
     hidden = vae.encoder.hidden if isinstance(vae.encoder, MLP) else 0
     peers = [Classic(x.shape[1], hidden, vae.latent).to(device) for _ in range(2)]
     with default_device(device):
-        took = best(
-            {
-                "ours": ours(vae),
-                "classic": loop(Images(x.numpy()), peers[0], device, workers=1),
-                "tensors": loop(TensorDataset(x), peers[1], device),
-            }
-        )
+        epochs = {
+            "ours": ours(vae),
+            "classic": loop(Images(x.numpy()), peers[0], device, workers=1),
+            "tensors": loop(TensorDataset(x), peers[1], device),
+        }
+        if library := peer_pythae.epoch(x, hidden, vae.latent, vae.batch, RATE):
+            epochs["pythae"] = library
+        took = best(epochs)
     told = {f"{name}_s": round(seconds, 4) for name, seconds in took.items()}
-    return told | {f"times_{name}": round(took[name] / took["ours"], 2) for name in ("classic", "tensors")}
+    return told | {f"times_{name}": round(took[name] / took["ours"], 2) for name in took if name != "ours"}
 
 
 @contextlib.contextmanager
