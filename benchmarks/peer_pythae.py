@@ -1,4 +1,4 @@
-"""The same VAE in pythae, the library of VAEs, where it is installed: `pip install pythae pydantic imageio`."""
+"""The same VAE in pythae, a library of VAEs, where it is: `pip install pythae pydantic imageio`."""
 
 from __future__ import annotations
 
