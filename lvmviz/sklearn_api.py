@@ -12,7 +12,7 @@ import numpy as np
 import safetensors
 import safetensors.torch
 import torch
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -47,7 +47,7 @@ class _Given(Observations):
         return self._examples
 
 
-class VAE(TransformerMixin, BaseEstimator):
+class VAE(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """A variational autoencoder with scikit-learn's manners.
 
     >>> vae = VAE(n_components=2, max_epochs=200, random_state=0).fit(X)  # X (N, D), values from 0 to 1
@@ -102,6 +102,8 @@ class VAE(TransformerMixin, BaseEstimator):
         z = torch.from_numpy(np.array(Z, dtype=np.float64))
         if z.ndim != 2 or z.shape[1] != self.n_components:
             raise ValueError(f"Z has shape {tuple(z.shape)}: give one row of {self.n_components} numbers a z")
+        if not bool(z.isfinite().all()):
+            raise ValueError("Z has values that are missing or infinite: leave those rows out")
         with torch.no_grad():
             return self._vae.likelihood.mean(self._vae.decode(self._exact(), z)).numpy()
 
@@ -147,7 +149,12 @@ class VAE(TransformerMixin, BaseEstimator):
     @classmethod
     def load(cls, path: str | Path) -> VAE:
         """The estimator that `save` wrote; ValueError, with a sentence, for any other file."""
-        data = Path(path).read_bytes()
+        try:
+            data = Path(path).read_bytes()
+        except OSError as error:
+            raise ValueError(
+                f"{path} could not be read ({error.strerror}): give a file that VAE.save wrote"
+            ) from error
         try:
             tensors = safetensors.torch.load(data)
             (length,) = struct.unpack_from("<Q", data)
@@ -177,6 +184,8 @@ class VAE(TransformerMixin, BaseEstimator):
             raise ValueError(f"{name} has settings that this lvmviz does not know: train again") from error
         wanted = {key: (part, torch.float32) for key, part in vae.sizes()._asdict().items()}
         found = {key: (len(part) if part.ndim == 1 else -1, part.dtype) for key, part in tensors.items()}
+        if tensors and {part.dtype for part in tensors.values()} != {torch.float32}:
+            raise ValueError(f"the weights in {name} are no float32: save them with VAE.save")
         if found != wanted:
             raise ValueError(
                 f"the weights in {name} are those of another architecture: they do not fit "
@@ -189,6 +198,10 @@ class VAE(TransformerMixin, BaseEstimator):
         return made
 
     # ---- parts ----
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.n_components  # named vae0, vae1, ...
 
     def _algorithm(self, x: np.ndarray) -> TrainVAE:
         """The settings as TrainVAE, with x as its data."""

@@ -139,7 +139,7 @@ def test_weights_of_another_architecture_get_a_sentence(tmp_path, fitted):
             VAE.load(path)
     for parts in ({"encoder": tensors["encoder"]}, {**tensors, "decoder": tensors["decoder"].double()}):
         altered(parts)
-        with pytest.raises(ValueError, match="those of another architecture"):
+        with pytest.raises(ValueError, match="those of another architecture|are no float32"):
             VAE.load(path)
     wrong = [{"decoder": {"choice": "os.system"}}, {"evil": 1}, {"n_components": 0}, {"n_features": "x"},
              {"posterior": "flow"}, {"n_features": -1}, {"image_shape": [8]}, {"beta": None}]  # fmt: skip
@@ -155,3 +155,20 @@ def test_weights_of_another_architecture_get_a_sentence(tmp_path, fitted):
 def test_a_linear_vae_can_be_asked():
     vae = VAE(encoder=LinearMap(), decoder=LinearMap(), likelihood=GaussianNoise(learned=True), max_epochs=2)
     assert np.isfinite(vae.fit(X).score_samples(X[:3])).all()
+
+
+def test_columns_have_names_and_a_table_can_come_out(fitted):
+    assert fitted.get_feature_names_out().tolist() == ["vae0", "vae1"]
+    table = clone(fitted).set_output(transform="pandas").fit(X[:60]).transform(X[:5])
+    assert list(table.columns) == ["vae0", "vae1"]
+
+
+def test_a_path_without_a_file_and_a_folder_get_a_sentence(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(ValueError, match=r"could not be read .*: give a file that VAE.save wrote"):
+            VAE.load(path)
+
+
+def test_places_that_are_no_numbers_are_refused(fitted):
+    with pytest.raises(ValueError, match="missing or infinite"):
+        fitted.inverse_transform([[0.0, np.nan]])

@@ -154,7 +154,10 @@ def _clicked() -> tuple[float, float] | None:
     except ValueError:
         pass
     if text:
-        state.problem(f"The link's at = {text[:40]} is no place: it must be two numbers such as 0.5,-1.2.")
+        state.problem(
+            f"The link's at = {text[:40]} is no place: it must be two numbers "
+            "from -100 to 100, such as 0.5,-1.2."
+        )
         state.place(AT, "")
     return None
 
