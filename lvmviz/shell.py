@@ -6,6 +6,7 @@ import argparse
 import dataclasses
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Any
 
 from lvmviz import __version__
 from lvmviz.core import one_thread
-from lvmviz.disk import write
+from lvmviz.disk import named, write
 from lvmviz.preload import preload
 from lvmviz.runs import bundle, engine
 from lvmviz.runs.handle import Handle, follow, start, submit
@@ -24,6 +25,7 @@ from lvmviz.runs.store import Store
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(Job) if field.name != "algorithm"}
 WRONG = 2  # the exit status where something asked for cannot be done
+BEGINNING = re.compile("[0-9A-Za-z]{1,15}")  # of a run's name
 UNFINISHED = 1  # and where a run that was followed ended without finishing
 
 
@@ -124,13 +126,15 @@ def _on_its_way(asked: argparse.Namespace, begin: Callable[[], Handle]) -> int:
 
 def _read(name: str) -> Job:
     """The job in a file: as JSON by itself, or in the job.json of a run."""
-    text = sys.stdin.read() if name == "-" else Path(name).read_text("utf-8")
+    told = "the standard input" if name == "-" else name
     try:
-        data = json.loads(text)
-    except ValueError as error:
-        raise ValueError(f"{name} is not JSON: {error}") from None
+        data = json.loads(sys.stdin.read() if name == "-" else Path(name).read_text("utf-8"))
+    except UnicodeDecodeError:
+        raise ValueError(f"{told} is not JSON: give what `runs show --job` prints") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{told} is not JSON: {error}") from None
     if not isinstance(data, dict):
-        raise ValueError(f'{name} is no job: it looks like {{"algorithm": {{"choice": "EM"}}, "steps": 100}}')
+        raise ValueError(f'{told} is no job: it looks like {{"algorithm": {{"choice": "EM"}}, "steps": 100}}')
     return job_from_json(_DEFAULTS | data.get("job", data))
 
 
@@ -159,9 +163,13 @@ def _engine_status() -> int:
 def _found(asked: argparse.Namespace) -> Run:
     """The run whose name begins so; several would be a guess."""
     store = Store()
+    if not asked.id:
+        raise ValueError("no run is named by nothing: give how its name begins; `runs` lists them")
     ids = [run.id for run in store.runs() if run.id.startswith(asked.id)]
     if len(ids) > 1:
         raise ValueError(f"{len(ids)} runs begin with {asked.id}: {', '.join(ids[:4])}")
+    if not ids and BEGINNING.fullmatch(asked.id):
+        raise ValueError(f"no run begins with {asked.id}; `runs` lists them")
     return store.open(ids[0] if ids else asked.id)
 
 
@@ -214,7 +222,8 @@ def _export(asked: argparse.Namespace) -> int:
 
 
 def _report(asked: argparse.Namespace) -> int:
-    write(asked.file, bundle.failure(_found(asked)))
+    with named(asked.file):
+        write(asked.file, bundle.failure(_found(asked)))
     return 0
 
 

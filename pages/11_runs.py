@@ -43,7 +43,11 @@ def _table(listed: Sequence[Listed], found: Sequence[Listed], picked: Run | None
         with box:
             ui.way("A million points, one minute", "mixtures", runs.LARGE)
         return
-    ui.head("runs", "Runs", f"{len(found)} of {len(listed)}, newest first")
+    ui.head("runs", "Runs", f"{len(found)} of {len(listed)}, newest first; numbers in nats")
+    if not found:
+        box = ui.empty("No run matches.", name="runs")
+        box.button("Show all runs", key="all_runs", on_click=runs.show_all)
+        return
     runs.run_table(found, picked.id if picked else "")
 
 

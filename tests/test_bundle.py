@@ -1,6 +1,7 @@
 """A run survives its bundle to the bit, and nothing but a whole run of lvmviz ever comes out of a zip."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -25,6 +26,7 @@ from lvmviz.runs.bundle import export, export_to, failure, load
 from lvmviz.runs.codec import encode
 from lvmviz.runs.execute import execute
 from lvmviz.runs.files import Lock, read_sealed, seal, write_sealed
+from lvmviz.runs.handle import start
 from lvmviz.runs.run import IMPORTED, Run
 from lvmviz.runs.store import Store, StoreFull, run_id
 from lvmviz.shell import main
@@ -259,6 +261,25 @@ def test_a_run_of_another_version_is_only_looked_at(done, good, tmp_path):
     assert load(Store(tmp_path), zipped(files)) == here
 
 
+@pytest.mark.parametrize("state", ["failed", "stopped", "paused", "interrupted"])
+@pytest.mark.parametrize("change", [{"version": "9.9.9"}, {"threads": 7}], ids=str)
+def test_how_a_run_of_elsewhere_ended_stays_told_but_it_cannot_go_on(state, change, good, tmp_path):
+    told = {"state": state, "step": 9, "cause": "A component was lost at step 9.", "remedy": "Resume it."}
+    files = resealed(unzipped(good), "status.json", **told)
+    name = "job.json" if "version" in change else "status.json"
+    here = load(Store(tmp_path), zipped(resealed(files, name, **change)))
+    status = here.status()
+    assert (status.state, status.step, status.cause) == (state, 9, told["cause"])
+    assert here.ended and "esume" not in status.remedy and "start it anew" in status.remedy
+    with pytest.raises(ValueError, match="start it anew"):
+        start(here)
+    assert not here.queued and here.status().state == state
+
+
+def test_a_run_that_may_go_on_is_not_ended(done, good, tmp_path):
+    assert not load(Store(tmp_path), good).ended and not done.ended
+
+
 def test_a_forged_version_cannot_take_the_place_of_a_job(good, tmp_path):
     other = Job(EM(components=2), steps=12)
     files = resealed(unzipped(good), "job.json", version="9.9.9", id=other.id)
@@ -297,12 +318,16 @@ def test_a_full_disk_is_told_as_such_and_leaves_nothing(good, tmp_path, monkeypa
     with pytest.raises(StoreFull):
         load(Store(tmp_path), good)
     monkeypatch.undo()
+    code = errno.ENOSPC
 
     def full(*_: object, **__: object) -> None:
-        raise OSError(28, "No space left on device")
+        raise OSError(code, os.strerror(code))
 
     monkeypatch.setattr("lvmviz.runs.bundle.write", full)
     with pytest.raises(own_data.StoreError, match="No space left on device.*Free some space"):
+        load(Store(tmp_path), good)
+    code = errno.EROFS
+    with pytest.raises(own_data.StoreError, match="Read-only file system. Set LVMVIZ_HOME"):
         load(Store(tmp_path), good)
     assert everything(tmp_path) == {}
 
@@ -680,6 +705,11 @@ def test_the_shell_writes_and_reads_bundles(good, done, tmp_path, monkeypatch, c
     assert load(Store(tmp_path / "home"), tmp_path / "again.zip").id == done.id
     assert main(["runs", "report", done.id, str(tmp_path / "report.zip")]) == 0
     assert "versions.json" in unzipped((tmp_path / "report.zip").read_bytes())
+    capsys.readouterr()
+    for word in ("export", "report"):
+        there = tmp_path / "nowhere" / "x.zip"
+        assert main(["runs", word, done.id, str(there)]) == 2
+        assert capsys.readouterr().err == f"lvmviz: {there}: No such file or directory\n"
     (tmp_path / "bad.zip").write_bytes(good[:-30])
     assert main(["runs", "import", str(tmp_path / "bad.zip")]) == 2
     told = capsys.readouterr().err

@@ -115,6 +115,11 @@ def test_a_waiting_run_is_stopped(capsys):
     [
         (["runs", "show", "0123456789abcdef"], "not on this computer"),
         (["runs", "delete", "../../etc"], "names no run"),
+        (["runs", "show", ""], "no run is named by nothing"),
+        (["runs", "show", "zz"], "no run begins with zz; `runs` lists them"),
+        (["run", "some.zip"], "some.zip is not JSON: give what `runs show --job` prints"),
+        (["run", "deep.json"], "deep.json is not JSON"),
+        (["run", "-"], "the standard input is no job"),
         (["run", "no/such/file.json"], "no/such/file.json: No such file"),
         (["run", "not.json"], "is not JSON"),
         (["run", "list.json"], "is no job"),
@@ -126,6 +131,9 @@ def test_a_waiting_run_is_stopped(capsys):
 def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, monkeypatch, capsys, words, told):
     monkeypatch.chdir(tmp_path)
     Path("not.json").write_text("{")
+    Path("some.zip").write_bytes(b"PK\x03\x04\xff\xfe\x80")
+    Path("deep.json").write_text("[" * 100_000)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("NaN"))
     Path("list.json").write_text("[1]")
     Path("unknown.json").write_text(json.dumps({"algorithm": {"choice": "Magic"}}))
     Path("wrong.json").write_text(json.dumps({**job_json(JOB), "steps": -1}))
@@ -136,11 +144,11 @@ def test_what_cannot_be_done_is_said_in_a_sentence(tmp_path, monkeypatch, capsys
 
 
 def test_a_beginning_that_several_share_is_no_name(capsys, monkeypatch):
-    for components in range(1, 4):
-        Store().create(Job(EM(components=components), steps=1))
-    assert main(["runs", "delete", ""]) == 2
-    assert "3 runs begin with" in capsys.readouterr().err
-    assert len(Store().runs()) == 3
+    firsts = [Store().create(Job(EM(), steps=1, seed=seed)).id[0] for seed in range(17)]  # of 16 digits
+    shared = max(firsts, key=firsts.count)
+    assert main(["runs", "delete", shared]) == 2
+    assert f"{firsts.count(shared)} runs begin with {shared}" in capsys.readouterr().err
+    assert len(Store().runs()) == 17
 
 
 def test_another_home(tmp_path, capsys, run):

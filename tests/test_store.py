@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lvmviz import EM, VI, Blobs, Job, Stored, own_data
+from lvmviz import EM, VI, Blobs, Job, Stored, own_data, run
 from lvmviz.core import Algorithm
 from lvmviz.runs import files, queue, store
 from lvmviz.runs.execute import execute
 from lvmviz.runs.files import Damaged, Lock, held, read_sealed, seal, unseal, unseal_lines, write_sealed
 from lvmviz.runs.job import job_from_json, job_json
 from lvmviz.runs.run import MissingRun, Run, RunBusy
-from lvmviz.runs.store import Store, StoreFull, run_id
+from lvmviz.runs.store import Store, StoreFull, run_id, title
 from tests.walk import Walk
 
 ROOT = Path(__file__).parents[1]
@@ -157,8 +157,9 @@ def test_nothing_is_for_others_to_read(runs):
 def test_a_store_that_cannot_be_written_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     for place in (tmp_path / "file", Path("/proc/lvmviz")):
-        with pytest.raises(own_data.StoreError, match="set LVMVIZ_HOME"):
+        with pytest.raises(own_data.StoreError, match="Set LVMVIZ_HOME") as told:
             Store(place).create(job())
+        assert "Free some space" not in str(told.value), "no disk is full"
 
 
 def test_twenty_processes_at_once_make_one_folder(tmp_path):
@@ -432,3 +433,13 @@ def test_settings_of_a_choice_are_words_in_a_file(runs):
     told = json.loads((one.path / "job.json").read_text())
     assert told["job"]["algorithm"]["choice"] == "Walk" and told["id"] == one.id and told["format"] == 1
     assert dataclasses.replace(one.job, seed=7) == one.job
+
+
+def test_a_trace_says_what_it_is(tmp_path):
+    one = Store(tmp_path).create(job())
+    name = title(one.job)
+    assert repr(one.trace()) == f"<trace of {name}: 0 snapshots>"
+    execute(one.job, one.path)
+    steps = one.trace().steps
+    told = f"<trace of {name}: {len(steps)} snapshots, steps 0 to {steps[-1]}>"
+    assert repr(one.trace()) == repr(run(one.job)) == told

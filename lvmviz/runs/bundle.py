@@ -24,10 +24,10 @@ import torch
 
 from lvmviz import __version__, own_data
 from lvmviz.core import Choice, canonical, knobs
-from lvmviz.disk import make_folder, write
+from lvmviz.disk import make_folder, named, write
 from lvmviz.runs import checks
 from lvmviz.runs.archive import Archive, opened
-from lvmviz.runs.files import Damaged, read_sealed, seal, write_sealed
+from lvmviz.runs.files import Damaged, read_sealed, remedy, seal, write_sealed
 from lvmviz.runs.job import WORKER_THREADS, Job, job_json
 from lvmviz.runs.record import KEEP, LINES, spacing
 from lvmviz.runs.report import failure
@@ -64,6 +64,11 @@ def export(run: Run) -> bytes:
 
 def export_to(run: Run, path: Path) -> None:
     """Write the bundle of a run into a file, which is there whole or not at all."""
+    with named(path):
+        _write_to(run, path)
+
+
+def _write_to(run: Run, path: Path) -> None:
     handle, part = tempfile.mkstemp(suffix=".part", prefix=f".{path.name}.", dir=path.absolute().parent)
     try:
         with os.fdopen(handle, "wb") as file:
@@ -174,8 +179,7 @@ def load(store: Store, data: bytes | Path, owner: str = "") -> Run:
             if isinstance(error, own_data.StoreError) or error.strerror is None:
                 raise
             raise own_data.StoreError(
-                f"The run could not be kept in {store.path}: {error.strerror}. Free some space there, "
-                "or set LVMVIZ_HOME to a folder that can be written."
+                f"The run could not be kept in {store.path}: {error.strerror}. {remedy(error)}"
             ) from error
 
 
@@ -229,7 +233,7 @@ def _unpack(archive: Archive, part: Path, told: checks.Settings, owner: str) -> 
         write(part / "log.txt", archive.read("log.txt", TEXT), sync=False)
     words = settings(name, job, owner if job.private else "")
     created = min(told.created, time.time())  # no run is of tomorrow
-    words |= {"version": told.version, "created": created, "imported": True}
+    words |= {"version": told.version, "created": created, "imported": True, "ended": bool(why)}
     write_sealed(part / "job.json", words, sync=True)
     return name
 
@@ -287,7 +291,6 @@ def _write_status(part: Path, job: Job, told: checks.Settings, status: dict[str,
     notes = [note for note in status["notes"] if note != IMPORTED]  # job.json says it from now on
     if why:
         notes.append(f"{why}: it is shown to step {status['step']} and cannot go on. Start it anew here.")
-        status = {**status, "state": "finished", "cause": "", "remedy": ""}
     for digest in tables(job):
         try:
             own_data.get(digest)

@@ -8,6 +8,7 @@ went, and no clock is asked.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import time
@@ -183,3 +184,17 @@ def _same(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
         return False
+
+
+def remedy(error: OSError) -> str:
+    """What helps where something could not be written."""
+    elsewhere = "et LVMVIZ_HOME to a folder that can be written."
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"Free some space there, or s{elsewhere}" if full else f"S{elsewhere}"
+
+
+def unchanged(error: Exception) -> str:
+    """A person's words where a run could not be changed; an error that has its own words keeps them."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"The run could not be changed: {error.strerror}. {remedy(error)}"
+    return str(error)

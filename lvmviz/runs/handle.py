@@ -8,7 +8,7 @@ from typing import Any
 
 from lvmviz.runs import engine, queue
 from lvmviz.runs.job import Job, Trace
-from lvmviz.runs.run import Run, control_of
+from lvmviz.runs.run import ANEW, Run, control_of
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store
 
@@ -97,7 +97,9 @@ def submit(job: Job, owner: str = "") -> Handle:
 
 
 def start(run: Run) -> Handle:
-    """Have a run go on, unless it has finished or goes on already."""
+    """Have a run go on, unless it has finished or goes on already; ValueError where it cannot."""
+    if run.ended:
+        raise ValueError(f"The run {run.id} was computed elsewhere. {ANEW}")
     if run.status().state != "finished":
         busy = run.busy
         going_on = busy and control_of(run.path) == "run"

@@ -70,6 +70,13 @@ class Job:
         return _private(self.algorithm)
 
 
+def title(job: Job) -> str:
+    """What a list calls the run: its method, and what it works on."""
+    names = knobs(type(job.algorithm))
+    parts = [part for name in names if isinstance(part := getattr(job.algorithm, name), Choice)]
+    return ", ".join(part.name() for part in (job.algorithm, *parts[:1]))
+
+
 def job_json(job: Job) -> dict[str, Any]:
     """A job as plain JSON values."""
     fields = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}
@@ -135,6 +142,11 @@ class Trace(Sequence[Snapshot]):
 
     def __iter__(self) -> Iterator[Snapshot]:
         return iter(self._snapshots)
+
+    def __repr__(self) -> str:
+        steps = self.steps
+        span = f", steps {steps[0]} to {steps[-1]}" if steps else ""
+        return f"<trace of {title(self.job)}: {len(steps)} snapshots{span}>"
 
     @property
     def steps(self) -> list[int]:

@@ -23,6 +23,8 @@ from lvmviz.runs.trace import StoredTrace
 WORDS = ("run", "pause", "stop")
 IMPORTED = "It was computed elsewhere and imported: nobody here has checked its numbers."
 
+ANEW = "It cannot go on here: start it anew with the same settings."
+
 
 class MissingRun(LookupError):
     """A run that is not here, or whose settings are lost; the message says which and what to do."""
@@ -49,6 +51,7 @@ class Run:
         self.version: str = told.get("version", "")
         self.title: str = told.get("title", "")
         self.imported: bool = bool(told.get("imported"))  # what it had then was computed elsewhere
+        self.ended: bool = bool(told.get("ended"))  # as what was computed elsewhere cannot go on here
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Run) and self.path == other.path
@@ -94,7 +97,7 @@ class Run:
         ):  # dead, or begun or ended between
             holder, told, notes = self._holder(), *self._read("status.json")
         beat, more = self._read("heartbeat.json")
-        return judge(
+        status = judge(
             told,
             beat,
             steps=self.job.steps,
@@ -105,6 +108,7 @@ class Run:
             silent_s=_reader(self.path).silent_s(beat) if holder else 0.0,
             notes=(*notes, *more, *((IMPORTED,) if self.imported else ())),
         )
+        return status._replace(remedy=ANEW) if self.ended and status.remedy else status
 
     def metrics(self) -> list[dict[str, Any]]:
         """Every recorded step and its numbers, in order; only what is new is read."""

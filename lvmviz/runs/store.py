@@ -12,10 +12,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lvmviz import __version__, own_data
-from lvmviz.core import Choice, knobs
 from lvmviz.disk import make_folder
-from lvmviz.runs.files import Damaged, read_sealed, write_sealed
-from lvmviz.runs.job import WORKER_THREADS, Job, job_json
+from lvmviz.runs.files import Damaged, read_sealed, remedy, write_sealed
+from lvmviz.runs.job import WORKER_THREADS, Job, job_json, title
 from lvmviz.runs.run import MissingRun, Run, RunBusy
 
 LIMIT = 5_000_000_000  # bytes of all runs; those opened longest ago go first
@@ -54,8 +53,7 @@ class Store:
             raise
         except OSError as error:
             raise own_data.StoreError(
-                f"The run could not be kept in {self.path}: {error.strerror or error}. "
-                "Free some space there, or set LVMVIZ_HOME to a folder that can be written."
+                f"The run could not be kept in {self.path}: {error.strerror or error}. {remedy(error)}"
             ) from error
         return self.open(path.name)
 
@@ -113,13 +111,6 @@ def run_id(job: Job, owner: str = "") -> str:
     """The name of a job's run, whoever asks with however many threads; on private data one for each owner."""
     name = job.named(WORKER_THREADS)
     return hashlib.sha256(f"{name} {owner}".encode()).hexdigest()[:16] if job.private else name
-
-
-def title(job: Job) -> str:
-    """What a list calls the run: its method, and what it works on."""
-    names = knobs(type(job.algorithm))
-    parts = [part for name in names if isinstance(part := getattr(job.algorithm, name), Choice)]
-    return ", ".join(part.name() for part in (job.algorithm, *parts[:1]))
 
 
 def _settled(path: Path) -> bool:

@@ -12,6 +12,7 @@ import streamlit as st
 
 from lvmviz.runs import engine, handle
 from lvmviz.runs.codec import size
+from lvmviz.runs.files import unchanged
 from lvmviz.runs.job import Job, Snapshot, Trace
 from lvmviz.runs.queue import waiting
 from lvmviz.runs.run import MissingRun, Run, RunBusy
@@ -188,7 +189,7 @@ def strip(run: Run) -> None:
         if st.session_state.get(_CONFIRM) == run.id and status.active:
             _ask(run)
         for note in status.notes:
-            st.caption(frame.plain(note))
+            st.markdown(f":gray[{frame.plain(note)}]")
     if status.active or (run.id, told_now) != st.session_state.get(_TOLD):
         ticker.poll(run.id, (status.state, status.step, told_now), told_now)
 
@@ -235,6 +236,8 @@ def _ask(run: Run) -> None:
 
 def buttons(run: Run, status: Status) -> None:
     """Pause, resume, stop: what the state allows."""
+    if run.ended:
+        return
     if status.state == "running":
         button("Pause", run, lambda: run.control("pause"), "pause", "Let it rest, with a checkpoint")
     if status.state in ("paused", "stopped", "failed", "interrupted"):
@@ -253,7 +256,7 @@ def _attempt(do: Callable[[], object]) -> None:
     try:
         do()
     except (OSError, LookupError, RuntimeError, ValueError) as error:
-        st.session_state[_FAULT] = str(error)
+        st.session_state[_FAULT] = unchanged(error)
 
 
 def _stop(run: Run, sure: bool = False) -> None:

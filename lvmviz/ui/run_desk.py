@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 import streamlit as st
 
+from lvmviz import __version__
 from lvmviz.runs import bundle
+from lvmviz.runs.job import WORKER_THREADS, Job
 from lvmviz.runs.run import Run, RunBusy
 from lvmviz.runs.status import Status
-from lvmviz.runs.store import LIMIT, Store, size_of, title
-from lvmviz.ui import background, frame, runs, state, watchers
+from lvmviz.runs.store import LIMIT, Store, size_of
+from lvmviz.ui import background, frame, run_numbers, runs, state, watchers
 from lvmviz.ui.code import code, script
 from lvmviz.ui.doors import go
 from lvmviz.ui.owner import owner
@@ -18,6 +21,7 @@ from lvmviz.ui.owner import owner
 _DELETE, _TAKEN, _FAULT = "lvmviz.runs.delete", "lvmviz.runs.taken", "lvmviz.runs.fault"
 _FILE = "lvmviz.runs.file"
 RECENT = 4  # runs on the Start page
+NAMED = 27  # characters of such a run
 
 
 # ---- one run ----
@@ -37,9 +41,11 @@ def desk(run: Run, status: Status) -> None:
             _keep(run)
             _export(run, status)
             _delete(run, status)
+        if st.session_state.get(_DELETE) == run.id and not status.active:
+            _ask(run)
         background.trouble(run, status)
         for note in status.notes:
-            st.caption(frame.plain(note))
+            st.markdown(f":gray[{frame.plain(note)}]")
 
 
 def _facts(run: Run, status: Status) -> str:
@@ -59,7 +65,7 @@ def _open(run: Run) -> None:
 
 def _keep(run: Run) -> None:
     pinned = run.pinned
-    help = "It may go when room is needed" if pinned else "Keep it, whatever room is needed"
+    help = "It may go when room is needed" if pinned else "Never let it go for want of room"
     background.button("Unpin" if pinned else "Pin", run, lambda: run.pin(not pinned), "pin", help)
 
 
@@ -74,17 +80,18 @@ def _export(run: Run, status: Status) -> None:
 
 
 def _delete(run: Run, status: Status) -> None:
-    asked = st.session_state.get(_DELETE) == run.id
-    if not asked:
-        help = "Stop it first" if status.active else "Remove it with all it computed"
-        st.button("Delete", key=f"delete_{run.id}", disabled=status.active, help=help,
-                  on_click=st.session_state.update, args=({_DELETE: run.id},))  # fmt: skip
-        return
+    help = "Stop it first" if status.active else "Remove it with all it computed"
+    st.button("Delete", key=f"delete_{run.id}", disabled=status.active, help=help,
+              on_click=st.session_state.update, args=({_DELETE: run.id},))  # fmt: skip
+
+
+def _ask(run: Run) -> None:
     others = watchers.others(run)
     also = f" {others} more {'is' if others == 1 else 'are'} looking at it." if others else ""
     st.markdown(f"**Delete it with all it computed?**{also}")
-    background.button("Delete it", run, lambda: _deleted(run), "sure")
-    background.button("Keep it", run, lambda: st.session_state.pop(_DELETE), "keep")
+    with st.container(key=f"ask_{run.id}", horizontal=True, gap="xsmall"):
+        background.button("Delete it", run, lambda: _deleted(run), "sure")
+        background.button("Cancel", run, lambda: st.session_state.pop(_DELETE), "cancel")
 
 
 def _deleted(run: Run) -> None:
@@ -100,10 +107,25 @@ def _deleted(run: Run) -> None:
 
 def settings_and_log(run: Run) -> None:
     """The Python lines that make it, and what a developer wants to know."""
-    frame.head("made", "Made by", "these lines give the same numbers, to the bit on this computer")
-    code(script(run.job, "trace[-1].info"))
+    frame.head("made", "Made by", _promise(run))
+    code(_lines(run.job))
     with st.expander("Log, for a developer"):
         st.code(run.log() or "Nothing yet.", language=None, height=200)
+
+
+def _promise(run: Run) -> str:
+    """How far the lines give what is shown."""
+    if run.imported:
+        return "these lines compute it here; its own numbers were computed elsewhere"
+    if run.version != __version__ or run.job.device != "cpu":
+        return f"these lines compute it again, with lvmviz {__version__}"
+    return "these lines give the same numbers, to the bit on this computer"
+
+
+def _lines(job: Job) -> str:
+    """In one thread, as workers compute: with others a sum has other last bits."""
+    imports, _, rest = script(job, "trace[-1].info").partition("\n\n")
+    return f"import torch\n{imports}\n\ntorch.set_num_threads({WORKER_THREADS})\n{rest}"
 
 
 # ---- all of them ----
@@ -151,8 +173,10 @@ def recent() -> None:
     frame.head("runs", "Runs")
     with st.container(key="recent", gap=None):
         for run, status in found:
-            label = frame.plain(f"{title(run.job)}: {_short(status)}")
-            if st.button(label, key=f"recent_{run.id}", type="tertiary", help=runs.settings(run.job) or None):
+            begun = time.strftime("%H:%M", time.localtime(run.created))
+            label = frame.plain(f"{run_numbers.named(run.job, NAMED)} ({_short(status)}, {begun})")
+            told = frame.plain(run_numbers.settings(run.job))
+            if st.button(label, key=f"recent_{run.id}", type="tertiary", help=told or None):
                 go("runs", {runs.RUN: run.id, "v": state.VERSION})
 
 

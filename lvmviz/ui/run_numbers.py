@@ -26,13 +26,13 @@ from lvmviz.ui.code import spelled
 from lvmviz.ui.plot import plot
 from lvmviz.ui.table import Column, table
 
-TITLE = 56  # characters over a panel
-NAME = 16  # characters over a column
+TITLE = 30  # characters over a panel, the narrowest
+NAMES = ("A", "B")  # of two runs, over their panels and columns
 FAR = 1e15  # from here on a number is written with its power of ten
 LINES = {"elbo": "ELBO", "log_lik": "log p(X)", "log_evidence": "log p(x)"}  # of a run's numbers, those drawn
 WORDS = LINES | {
-    "kl": "KL", "joint": "expected log joint", "entropy": "entropy of q", "kl_prior": "KL to the prior",
-    "likelihood": "expected log likelihood", "rise": "rise of log p(X)", "collapsed": "collapsed component",
+    "kl": "KL", "joint": "E log p(x, z)", "entropy": "entropy of q", "kl_prior": "KL to the prior",
+    "likelihood": "E log p(x | z)", "rise": "rise of log p(X)", "collapsed": "collapsed component",
     "test_elbo": "test ELBO", "test_reconstruction": "test reconstruction", "test_kl": "test KL",
     "active": "active latents", "noise": "noise σ", "beta": "β", "error": "error at most",
     "grad_norm": "length of the gradient", "move": "length of the last step", "best": "best objective",
@@ -82,16 +82,10 @@ def elbo(run: Run, value: float | None) -> str:
 
 
 def real(value: Any) -> float:
-    """A number as a float, also one that no float can hold; NaN for what is none."""
-    if not isinstance(value, (int, float)):
+    """A number as a float, infinite where no float can hold it; NaN for what is none."""
+    if not isinstance(value, (int, float)) or value != value:
         return math.nan
-    return (
-        float(value)
-        if abs(value) < ENDLESS
-        else math.copysign(math.inf, value)
-        if value == value
-        else math.nan
-    )
+    return float(value) if abs(value) < ENDLESS else math.inf if value > 0 else -math.inf
 
 
 def written(value: float, decimals: int) -> str:
@@ -113,16 +107,9 @@ def settings(job: Job) -> str:
     return ", ".join(filter(None, (inside, f"seed={job.seed}" if job.seed else "")))
 
 
-def named(job: Job, longest: int = TITLE) -> str:
+def named(job: Job, longest: int) -> str:
     """Method, data and settings in at most so many characters."""
     return _cut(": ".join(filter(None, (title(job), settings(job)))), longest)
-
-
-def _apart(job: Job, other: Job) -> str:
-    """What one of two runs has that the other has not, for the head of a narrow column."""
-    theirs = settings(other).split(", ")
-    own = [part for part in settings(job).split(", ") if part not in theirs]
-    return _cut(", ".join(own) or "defaults", NAME)
 
 
 def _cut(text: str, longest: int) -> str:
@@ -134,7 +121,7 @@ def _cut(text: str, longest: int) -> str:
 
 def curve_plot(runs: Sequence[Run], height: int) -> None:
     """ELBO and log-likelihood over the steps of one run, or of two on the same axes."""
-    panels = [_panel(run) for run in runs]
+    panels = [_panel(run, name) for run, name in zip(runs, NAMES, strict=False)]
     if not any(len(panel.steps) for panel in panels):
         frame.empty("It has no numbers yet.", name="curves", height=height)
         return
@@ -149,12 +136,12 @@ def curve_plot(runs: Sequence[Run], height: int) -> None:
     )
 
 
-def _panel(run: Run) -> Panel:
+def _panel(run: Run, name: str) -> Panel:
     rows, count = run.metrics(), unit(run.job).count
     names = [name for name in LINES if rows and name in rows[0]]
     steps = np.array([row["step"] for row in rows], dtype=float)
     lines = {LINES[name]: np.array([real(row.get(name)) / count for row in rows]) for name in names}
-    return Panel(named(run.job), steps, lines)
+    return Panel(f"{name}: {named(run.job, TITLE)}", steps, lines)
 
 
 # ---- the newest numbers ----
@@ -173,9 +160,7 @@ def numbers(runs: Sequence[Run]) -> None:
         return
     names = list(dict.fromkeys(name for one in told for name in one))
     units = [unit(run.job) for run in runs]
-    heads = [units[0].name]
-    if len(runs) == 2:
-        heads = [_apart(runs[0].job, runs[1].job), _apart(runs[1].job, runs[0].job)]
+    heads = [units[0].name] if len(runs) == 1 else NAMES
     table(
         "numbers",
         [Column("at its last step" if len(runs) == 1 else units[0].name, "left"), *map(Column, heads)],

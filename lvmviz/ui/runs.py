@@ -33,7 +33,7 @@ COLUMNS = [
     Column("device", "left"),
     Column("step"),
     Column("steps/s"),
-    Column("ELBO per datum, nats"),
+    Column("ELBO per\u00a0datum"),
     Column("begun"),
 ]
 ROWS = 9
@@ -114,6 +114,12 @@ def filters(controls: Controls) -> Filter:
     return Filter(shown, method, tuple(words.lower().split()))
 
 
+def show_all() -> None:
+    """Let every run through; what is picked stays so. For a button."""
+    picks = {name: state.placed(name) for name in (RUN, OTHER)}
+    state.open_link({name: id for name, id in picks.items() if id})
+
+
 # ---- the table ----
 
 
@@ -167,7 +173,7 @@ def _marks(run: Run) -> Iterator[tuple[str, bool]]:
     """What a list says of a run beside its state."""
     yield "yours alone", bool(run.owner)
     yield "imported", run.imported
-    yield "kept", run.pinned
+    yield "pinned", run.pinned
 
 
 # ---- its page ----
