@@ -14,13 +14,13 @@ from lvmviz.targets import Cauchy, EqualModes, Skewed, Target, TwoModes
 from lvmviz.ui import answers, fit, fit_films, fit_numbers, own
 from lvmviz.ui.derivation_vi import lines
 from lvmviz.ui.fit_answer import Look, answer
+from lvmviz.ui.fit_end import arrived, flown
 from lvmviz.ui.fit_formula import own_formula
-from lvmviz.ui.fit_refused import refused
+from lvmviz.ui.fit_refused import no_landscape, refused
 
 TITLE = "One dimension"
 GROUP = "Fit q"
 CLAIM = "Move q until it covers the posterior. What is left over is the KL."
-NEAR = 0.01  # nats
 PLAYER = "fit"
 PICTURE, ROW = 338, 186  # heights, px
 NAMES = {"log_evidence": "log p(x)", "kl": "KL(q‖p)", "elbo": "ELBO"}
@@ -184,6 +184,8 @@ def _show(
             on_hand=fit.dragged(q.family),
         )
         index = _player(trace)
+        if trace is not None:
+            flown(trace)
         _lower_row(target, q, trace, hide, depends)
     best, beside = summaries.best(target, q.family)[1], None if other is None else fit.terms(target, other)
     chosen = ""
@@ -237,34 +239,34 @@ def _lower_row(
     left, right = ui.halves()
     with left:
         of = "both parts" if len(q.places) > 1 else "q"
-        ui.head("landscape", "ELBO over mean and sd of q", "" if hide else f"click to move {of}")
+        across, wide = summaries.place_names(q.family)
+        endless = summaries.is_endless(target, q.family)
+        told = "" if hide or endless else f"click to move {of}"
+        ui.head("landscape", f"ELBO over {across} and {wide} of q", told)
         if hide:
             ui.empty("Hidden while you guess: it would tell.", name="landscape", height=ROW)
+        elif endless:
+            no_landscape(target, q.family, ROW)
         else:
             ui.plot(
                 "landscape",
                 lambda: fit_films.landscape(target, q.family, trace, ui.dark()),
                 depends=(target, q.family, trace and depends, ui.dark()),
                 height=ROW,
-                alt="The ELBO over the mean and the standard deviation of q",
+                alt=f"The ELBO over the {across} and the {wide} of q",
                 channel=PLAYER,
                 on_spot=fit.jump(q),
                 mark=None if trace is not None else fit.mark(target, q),
             )
     with right:
-        ui.head("iterations", "ELBO over iterations", "" if trace is None or hide else _arrived(trace))
-        if trace is None:
+        ui.head("iterations", "ELBO over iterations", "" if trace is None or hide else arrived(trace))
+        if hide:
+            ui.empty("The optimizer waits while you guess.", name="iterations", height=ROW)
+        elif trace is None:
             ui.empty("Press Fit: an optimizer goes on from where q stands.", name="iterations", height=ROW)
-        elif not hide:
+        else:
             ui.plot("iterations", lambda: fit_films.trace(trace, ui.dark()), depends=depends, height=ROW,
                     alt="ELBO over the iterations under log p(x)", channel=PLAYER)  # fmt: skip
-
-
-def _arrived(trace: Trace) -> str:
-    """How many of the starts end where the best does, in words so few that they fit at 1024 px."""
-    values = trace[len(trace) - 1].state.value
-    near = int((values > values.max() - NEAR).sum())
-    return f"{near} of {len(values)} at the best"
 
 
 def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:

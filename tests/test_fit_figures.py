@@ -164,6 +164,20 @@ def test_the_last_frame_fits_the_strip_and_what_is_cut_off_says_how_high_it_goes
     assert all(low < tick < high for tick in film.figure.layout.yaxis2.tickvals)
 
 
+@pytest.mark.parametrize(
+    "path",
+    [[[-1.0, 1.4], [2.0, 2**0.5]], [[2.0, 2.5], [2.4, 1.5], [2.0, 2**0.5]]],
+    ids=["nothing left", "near"],
+)
+def test_where_the_end_is_seen_or_empty_the_first_frame_fits_the_strip(path):
+    """A q that ends on the posterior leaves an empty strip: its axis is that of the way there."""
+    posterior = SKEWED if len(path) == 3 else normal(Z, 2.0, 2**0.5)
+    film, _, _, integrand, _ = drawn(np.array(path), posterior=posterior)
+    low, high = film.figure.layout.yaxis2.range
+    assert low <= integrand[0].min() and integrand[0].max() <= high < 8 * integrand[0].max()
+    assert not any("peak" in text for text in words(film.at(0)))
+
+
 def test_words_follow_q_and_say_where_it_went():
     film, *_ = drawn(np.array([[-20.0, 1.0], [0.0, 1.0], [7.9, 1.0], [20.0, 1.0]]))
     notes = [labelled(film.at(frame), "q(z)") for frame in range(4)]
@@ -240,6 +254,14 @@ def test_nothing_about_q_is_told_while_it_is_guessed():
     assert {"second q", "q log(q/p), area = KL"} <= {text.split("<br>")[0] for text in words(figure)}
 
 
+def test_the_words_of_q_in_lines_lose_their_numbers_too_while_it_is_guessed():
+    q = normal(Z, 2, 1)
+    bell = Bell(U, np.exp(-0.5 * U**2), np.array([[2.0, 1.0, PEAK]]))
+    options = {"q_label": ["q(z)\nmean 2.00, sd 1.00"], "kl": [0.5], "hide_numbers": True}
+    film, _ = picture(Z, SKEWED, q[None], q[None] - SKEWED, [bell], **options)
+    assert labelled(film.at(0), "q(z)").text == "q(z)"
+
+
 @BOTH
 def test_infinite_and_missing_values_are_drawn(dark):
     posterior = np.where(np.abs(Z) < 2, 0.25, 0.0)  # KL(q || p) is infinite
@@ -273,6 +295,12 @@ def test_landscape_frames(dark):
         here = film.at(frame).data[-1]
         assert (here.x[0], here.y[0]) == pytest.approx(tuple(PATH[frame]), rel=1e-6)
     assert contour.customdata[3][4] == theme.number(ELBO[3, 4], 3)
+
+
+@BOTH
+def test_no_contour_strikes_through_the_words_on_the_landscape(dark):
+    film = landscape(MEANS, SDS, ELBO, PATH, log_evidence=-3.2, best=(2.0, 1.41), dark=dark)
+    assert labelled(film.at(0), "× best").bgcolor == theme.tokens(dark).bg
 
 
 def test_landscape_contours_are_at_round_kls_and_higher_is_better():
@@ -364,6 +392,29 @@ def test_a_wild_start_leaves_the_picture_and_says_so():
     assert low <= film.at(1).data[-1].y[0] <= high
     full = trace(RISE - 1, -3.2).figure.layout.yaxis.range
     assert full[0] < RISE.min() - 1, "an ordinary start is shown whole"
+
+
+@pytest.mark.parametrize(
+    ("deep", "told"),
+    [
+        (-129867.3, "−100k"),
+        (-40.0, "−40"),
+        (-9000.0, "−8000"),
+        (-3.4e6, "−2M"),
+        (-6.9e9, "−6·10<sup>9</sup>"),
+    ],
+)
+def test_no_tick_is_so_long_that_it_meets_the_axis_title(deep, told):
+    layout = trace(np.array([-5.2, deep, deep, deep]), -3.2).figure.layout
+    assert told in layout.yaxis.ticktext, layout.yaxis.ticktext
+    shown = [re.sub("<[^>]*>", "", text) for text in layout.yaxis.ticktext]
+    assert layout.margin["l"] >= 4 + 6 + 12 + 5.5 * max(map(len, shown))
+    assert len(set(layout.yaxis.ticktext)) == len(shown)
+
+
+def test_a_flat_trace_has_room_for_its_many_decimals():
+    layout = trace(np.full(50, -3.2), -3.2).figure.layout
+    assert layout.margin["l"] >= 4 + 6 + 12 + 5.5 * max(map(len, layout.yaxis.ticktext)) > 50
 
 
 @pytest.mark.parametrize("elbo", [[-3.231], [-3.2, -3.2], [-3.2] * 50, [-14.0, -3.3, -3.2]])

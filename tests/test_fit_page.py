@@ -27,6 +27,7 @@ from lvmviz import (
     Formula,
     ForwardKL,
     Gaussian,
+    GradientAscent,
     Job,
     Laplace,
     LaplaceQ,
@@ -55,7 +56,7 @@ from lvmviz.figures.thermometer import labels
 from lvmviz.quadrature import forward_kl
 from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
-from lvmviz.ui import fit, fit_films, fit_numbers
+from lvmviz.ui import fit, fit_end, fit_films, fit_numbers
 from lvmviz.ui.code import spelled
 from lvmviz.ui.derivation import agrees, latex
 from lvmviz.ui.derivation_vi import lines
@@ -129,6 +130,42 @@ def test_the_unit_is_the_scale_of_sd_one(family):
     assert bell.places[0, 1] == pytest.approx(summaries.unit(family), rel=1e-12)
 
 
+def test_a_place_is_a_mean_and_an_sd_where_q_is_set_by_these():
+    words = [summaries.place_names(family) for family in (Gaussian(), LaplaceQ(), MixtureOf2(), StudentQ())]
+    assert set(words) == {("mean", "sd")}
+    for family in (StudentQ(df=1.0), StudentQ(df=2.0), SinhArcsinh()):
+        assert summaries.place_names(family) == ("centre", "width")
+    flow = summaries.phi_at(SinhArcsinh(), [Place(-1.9, 0.8)], [2.0, -1.0])  # its mean is 800 sds away
+    assert summaries.places(SinhArcsinh(), flow) == pytest.approx([-1.9, 0.8], rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ({}, ("mean", "sd")),
+        ({"target": "Cauchy", "family": "StudentQ", "family.df": "1"}, ("centre", "width")),
+        (
+            {"target": "SigmoidDecoder", "family": "SinhArcsinh", "skew": "2", "tail": "-1"},
+            ("centre", "width"),
+        ),
+    ],
+)
+def test_slider_picture_head_and_axes_call_a_place_the_same(link, words):
+    app = page(**link)
+    across, wide = words
+    place = slid(app, f"{across.capitalize()} of q"), slid(app, f"{wide.capitalize()} of q")
+    assert any(text.value.startswith(f"**ELBO over {across} and {wide} of q**") for text in app.markdown)
+    family = next(one.value for one in app.selectbox if one.label == "Family of q")
+    target = next(one.value for one in app.selectbox if one.label == "Posterior")
+    made, on = Line.options[family](**({"df": 1.0} if family == "StudentQ" else {})), Target.options[target]()
+    film = fit_films.picture(on, made, summaries.phi_at(made, [Place(*place)], [2.0, -1.0] if "skew" in link
+                             else ())[None], [1.0], None, False, False).film  # fmt: skip
+    told = f"{across} {place[0]:.2f}, {wide} {place[1]:.2f}".replace("-", "−")
+    assert any(told in note.text for note in film.at(0).layout.annotations)
+    layout = fit_films.landscape(on, made, None, False).figure.layout
+    assert (layout.xaxis.title.text, layout.yaxis.title.text) == (f"{across} of q", f"{wide} of q")
+
+
 def test_moments_of_a_mixture_and_a_flow_are_integrals_of_their_densities():
     for family in (MixtureOf2(), SinhArcsinh()):
         phi = some_phi(family)
@@ -136,7 +173,10 @@ def test_moments_of_a_mixture_and_a_flow_are_integrals_of_their_densities():
         q = by_scipy(family, phi.numpy(), z)
         mean = np.trapezoid(q * z, z)
         sd = math.sqrt(np.trapezoid(q * (z - mean) ** 2, z))
-        assert summaries.places(family, phi) == pytest.approx([mean, sd], rel=1e-6)
+        assert torch.stack(family.mean_sd(phi)).numpy() == pytest.approx([mean, sd], rel=1e-6)
+    assert summaries.places(MixtureOf2(), some_phi(MixtureOf2())) == pytest.approx(
+        torch.stack(MixtureOf2().mean_sd(some_phi(MixtureOf2()))).numpy(), rel=1e-12
+    )
 
 
 # ---- bells ----
@@ -447,10 +487,30 @@ def test_an_elbo_s_error_is_the_draws_own():
 def test_the_words_of_an_estimate():
     near, off = summaries.Estimate("ELBO", -3.5, -3.4, 0.05), summaries.Estimate("ELBO", -3.5, -3.4, 0.03)
     assert not near.is_far and off.is_far
-    assert fit_numbers.estimated(near) == "−3.400 ± 0.050" and fit_numbers.far([near]) == ""
+    assert fit_numbers.estimate_rows([near]) == [["ELBO", "−3.500", "−3.400", "0.050"]]
+    assert fit_numbers.far([near]) == ""
     assert "further than 3 standard errors" in fit_numbers.far([near, off])
     alone = summaries.estimates(Skewed(), Gaussian(), some_phi(Gaussian()), Reparameterized(draws=1), 0)
-    assert "one draw has no error" in fit_numbers.estimated(alone[0]) and not alone[0].is_far
+    assert {row[-1] for row in fit_numbers.estimate_rows(alone)} == {"–"} and not alone[0].is_far
+    assert fit_numbers.far(alone) == "One draw has no standard error: take more."
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [(99.9994, "99.999"), (-3.4261, "−3.426"), (-1234.567, "−1234.6"), (129867.3, "129867"),
+     (-1.23e9, "−1.2e9"), (3.4e12, "3.4e12"), (-math.inf, "−∞"), (0.0, "0.000")],
+)  # fmt: skip
+def test_a_number_of_any_size_fits_its_column(value, told):
+    made = summaries.Estimate("ELBO's slope in logit weight", value, value, 0.1)
+    assert fit_numbers.estimate_rows([made]) == [["in logit weight", told, told, "0.100"]]
+    assert len(told) <= 7
+
+
+def test_the_standard_error_has_a_column_of_its_own():
+    app = page(target="TwoModes", family="MixtureOf2", gradient="StickingTheLanding", fitted="1", steps="3")
+    told = next(str(one.proto) for one in app.get("bidi_component") if "in logit weight" in str(one.proto))
+    assert all(f'label\\": \\"{head}' in told for head in ("exact", "16 draws"))
+    assert "u00b1" in told, "the plus-minus sign heads the last column"
 
 
 @pytest.mark.parametrize("objective", [Renyi(), Renyi(alpha=2.0), IWAE(), ForwardKL()], ids=repr)
@@ -514,6 +574,17 @@ def test_a_formula_anywhere_opens_the_page(text):
     app.query_params.update({"target": "Formula", "target.expression": text})
     sound(app.run())
     assert not app.error, app.error[0].value
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [("-(z - 10000000)**2", "at z = 1e7"), ("-(z + 10000000)**2", "at z = −1e7"),
+     ("-(z / 1000000)**2", "between z = −4.48e6 and 4.48e6")],
+)  # fmt: skip
+def test_a_posterior_out_of_reach_is_told_where_it_lies(text, where):
+    with pytest.raises(ValueError, match="nearer to 0") as told:
+        fit.range_of(Formula(expression=text))
+    assert f"This posterior lies {where}: scale or shift z" in str(told.value)
 
 
 BENT = {
@@ -665,6 +736,19 @@ def test_a_guess_hides_every_number_until_it_is_revealed():
     assert f"**Close.** {kl - best:.3f} nats above the best." in revealed
 
 
+def test_no_optimizer_plays_the_game():
+    app = page(target="TwoModes", guess="1", fitted="1", step="3")
+    assert "fitted" not in url(app) and "step" not in url(app)
+    assert not any("Press Fit" in text for text in boxes(app))
+    assert len([text for text in boxes(app) if "guess" in text]) == 2, (
+        "both lower boxes say why they are empty"
+    )
+    fit_button = next(b for b in app.button if b.label == "Fit")
+    assert fit_button.disabled
+    sound(app.button(key="end_game").click().run())
+    assert any("Press Fit" in text for text in boxes(app))
+
+
 @pytest.mark.parametrize(
     ("kl", "word"), [(0.3, "As good as it gets."), (0.33, "Close."), (0.4, "There is room")]
 )
@@ -782,7 +866,9 @@ def test_fit_ends_where_the_scene_says_on_the_page_itself(name):
     trace, told = names["trace"], float(last.partition("  # ")[2].removesuffix(" nats"))
     kl, mean, sd = ENDS[name]
     assert told == pytest.approx(kl, abs=5.1e-4) and len(trace) > 10
-    assert summaries.paths(trace)[0, -1] == pytest.approx([mean, sd], abs=0.007)
+    last = trace[-1].state.phi[0]
+    moments = trace.job.algorithm.family.mean_sd(last)
+    assert [float(part) for part in moments] == pytest.approx([mean, sd], abs=0.007)
 
 
 def test_a_gaussian_stays_on_the_small_mode():
@@ -846,6 +932,103 @@ def test_a_fit_that_cannot_set_out_keeps_the_page_and_offers_what_helps(key, fam
     assert any("at the best" in text.value for text in app.markdown), "it has set out"
 
 
+FLIES = {"target": "Spike", "family": "LaplaceQ", "optimizer": "GradientAscent", "gradient": "ScoreFunction",
+         "fitted": "1"}  # fmt: skip
+
+
+def test_a_fit_that_flies_away_says_so_and_a_smaller_step_that_helps_is_offered():
+    app = page(**FLIES)
+    (warning,) = app.warning
+    assert warning.value == "**All 8 starts left the finite numbers by step 3:** take a smaller step."
+    assert any(text.value.endswith(":gray[all 8 lost]") for text in app.markdown)
+    button = next(b for b in app.button if b.key == "remedy_optimizer.step_size")
+    assert button.label == "Take steps of 1e-4", "a tenth and a hundredth fly as well"
+    sound(button.click().run())
+    assert not app.warning and url(app)["optimizer.step_size"] == "0.0001" and url(app)["fitted"] == "1"
+
+
+def flight(starts: int, **more: Any) -> Trace:
+    ends = fit.range_of(Spike())
+    vi = VI(target=Spike(), family=LaplaceQ(), starts=starts, mean=-0.04, sd=0.02, within=ends[:2], **more)
+    return run(Job(vi, steps=30, seed=0))
+
+
+def test_what_is_said_of_a_flight_is_what_the_trace_holds():
+    ascent, score = GradientAscent(step_size=0.1), ScoreFunction()
+    alone = flight(1, optimizer=ascent, gradient=score)
+    gone = [bool(snapshot.state.lost[0]) for snapshot in alone]
+    assert fit_end.left(alone) == f"q left the finite numbers at step {gone.index(True)}"
+    assert fit_end.arrived(alone) == "lost"
+    some = flight(8, optimizer=GradientAscent(step_size=0.01), gradient=score)
+    lost = int(some[-1].state.lost.sum())
+    assert 0 < lost < 8 and fit_end.arrived(some).endswith(f", {lost} lost")
+    if bool(some[-1].state.lost[0]):
+        assert f"as did {lost - 1} of the 7 other starts" in fit_end.left(some)
+    fine = flight(3)
+    assert fit_end.left(fine) == "" and fit_end.arrived(fine).endswith("of 3 at the best")
+
+
+def test_a_remedy_is_one_with_which_q_climbs():
+    job = flight(1, optimizer=GradientAscent(step_size=0.1), gradient=ScoreFunction()).job
+    mend = fit_end._mend(job)
+    assert mend is not None and (mend.name, mend.value) == ("optimizer.step_size", 1e-4)
+    after = dataclasses.replace(job.algorithm, optimizer=GradientAscent(step_size=mend.value))
+    info = run(dataclasses.replace(job, algorithm=after))[-1].info
+    assert info.status != "not finite" and info.kl < 1
+    least = dataclasses.replace(job.algorithm, optimizer=GradientAscent(step_size=10.0))
+    assert fit_end._mend(dataclasses.replace(job, algorithm=least)).name in {
+        "optimizer.step_size",
+        "gradient",
+    }
+
+
+def boxes(app: AppTest) -> list[str]:
+    """The muted sentences that stand in place of pictures."""
+    return [text.value for text in app.markdown if text.value.startswith(":gray[")]
+
+
+@pytest.mark.parametrize(
+    ("target", "family"),
+    [("LogGamma", {"family": "StudentQ"}), ("Skewed", {"family": "StudentQ", "family.df": "2"})],
+    ids=str,
+)
+def test_where_every_q_is_at_minus_infinity_no_landscape_is_drawn_but_a_remedy(target, family):
+    app = page(target=target, **family)
+    (sentence,) = [text for text in boxes(app) if "−∞" in text]
+    assert "The ELBO is −∞ for every Student here: its tails are heavier" in sentence
+    assert not any("best ELBO" in str(one.proto) for one in app.get("bidi_component"))
+    sound(app.button(key="landscape_gaussian").click().run())
+    assert url(app).get("family") is None and not any("−∞" in text for text in boxes(app))
+
+
+def test_an_endless_q_is_a_family_all_of_whose_q_are_infinite():
+    for target, family, endless in (
+        (LogGamma(), StudentQ(), True), (Skewed(), StudentQ(df=2.0), True), (LogGamma(), LaplaceQ(), False),
+        (Formula(expression="-exp(z**2)"), Gaussian(), False), (Cauchy(), StudentQ(df=1.0), False),
+        (Formula(expression="-exp(z**4)"), Gaussian(), True),
+    ):  # fmt: skip
+        assert summaries.is_endless(target, family) is endless, (target, family)
+
+
+def test_a_fit_that_no_student_can_begin_offers_the_gaussian_that_can():
+    app = page(target="LogGamma", family="StudentQ", fitted="1")
+    assert "infinite for every Student" in app.error[0].value and "heavier" in app.error[0].value
+    assert [b.key for b in app.button if (b.key or "").startswith("remedy")] == ["remedy_family"]
+    sound(app.button(key="remedy_family").click().run())
+    assert not app.error and any("at the best" in text.value for text in app.markdown)
+
+
+@pytest.mark.parametrize("objective", ["ForwardKL", "IWAE", "Renyi"])
+def test_a_fit_whose_gradient_cannot_be_sampled_offers_the_exact_one(objective):
+    app = page(objective=objective, gradient="ScoreFunction", fitted="1", steps="3", starts="1")
+    assert "choose the exact gradient" in app.error[0].value and "||" not in app.error[0].value
+    assert [b.key for b in app.button if (b.key or "").startswith("remedy")] == [
+        "remedy_gradient", "remedy_objective"]  # fmt: skip
+    sound(app.button(key="remedy_gradient").click().run())
+    assert not app.error and url(app).get("gradient") is None and url(app)["objective"] == objective
+    assert any("at the best" in text.value for text in app.markdown)
+
+
 @pytest.mark.parametrize("far", [(500.0, 0.03), (30.0, 0.005), (0.0, 3.0)])
 def test_a_hand_is_where_it_let_go_to_less_than_a_pixel(far):
     centre, sd = far
@@ -876,6 +1059,18 @@ def test_the_landscape_contains_the_best_gaussian(target):
     means, sds, _ = summaries.hills(target, Gaussian())
     assert place is not None
     assert means[0] < place.mean < means[-1] and sds[0] < place.sd < sds[-1]
+
+
+def test_the_cross_is_only_where_it_is_the_top_of_the_hills_drawn():
+    for family in FAMILIES:
+        crosses = [text for text in landscape_words(family) if "best" in text]
+        alike = family in ONE_CURVE and not summaries.is_endless(TwoModes(), family)
+        assert bool(crosses) == alike, family
+
+
+def landscape_words(family: Line) -> list[str]:
+    drawn = fit_films.landscape(TwoModes(), family, None, False).at(0)
+    return [note.text for note in drawn.layout.annotations]
 
 
 def test_places_have_as_many_decimals_as_the_picture_tells_apart():

@@ -435,3 +435,10 @@ def test_renyi_of_narrow_q_and_posterior(alpha, sd):
     q = torch.tensor([[0.0, math.log(sd / math.sqrt(2.0))]], dtype=torch.float64)
     value = float(Renyi(alpha=alpha).value(target, Gaussian(), q))
     assert value == pytest.approx(float(quadrature.log_evidence(target)), abs=1e-10)
+
+
+def test_renyi_of_a_q_whose_log_leaves_the_floats():
+    """Far away log q is -inf and log p is not: that is nothing, and no reason to be infinite."""
+    target, q = ConjugateGaussian(), torch.tensor([[1.8, math.log(1e-5)]], dtype=torch.float64)
+    value = float(Renyi(alpha=2.0).value(target, Gaussian(), q))
+    assert value == pytest.approx(quadrature.renyi(target, Gaussian(), q[0], 2.0).bound, abs=1e-8)

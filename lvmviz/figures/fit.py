@@ -28,6 +28,7 @@ _HEADROOM = 2.0  # the density axis, in posterior's peaks: it stands still whate
 _STRIP, _MAIN = 0.20, 0.27  # the strip ends and the picture begins, in parts of the height
 _NARROW = 490 - MARGIN.l - MARGIN.r  # px, the plot where it is narrowest
 _SLACK = 1.2  # the strip's axis, in its outermost ticks
+_NEAR = 5.0  # times the last frame: so much lower it is still seen
 
 
 class Bell(NamedTuple):
@@ -102,13 +103,17 @@ def _finite(values: np.ndarray) -> np.ndarray:
 
 
 def _levels(integrand: np.ndarray, least: float) -> tuple[float, float]:
-    """The round numbers the strip reaches below and above zero: the last frame fits, a usual one if it can.
+    """The round numbers the strip reaches below and above zero: the last frame fits, all of them if they can.
 
     The axis stands still, so that an area is the same KL in every frame.
     """
 
     def level(sizes: np.ndarray) -> float:
-        last = max(float(sizes[-1]), least)
+        last, largest = max(float(sizes[-1]), least), float(sizes.max())
+        if largest <= _NEAR * last:
+            return max(largest, last)
+        if sizes[-1] < least:  # at the end there is nothing left to see: the way there is what is shown
+            return max(float(sizes[0]), last)
         return max(last, min(float(np.median(sizes)), 4 * last))
 
     above, below = level(integrand.max(1)), level(-integrand.min(1))

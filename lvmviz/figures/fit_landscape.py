@@ -28,7 +28,7 @@ def landscape(
     others: np.ndarray | None = None,
     best: tuple[float, float] | None = None,
     best_label: str = "best",
-    names: tuple[str, str] = ("mean of q", "sd of q"),
+    names: tuple[str, str] = ("mean", "sd"),
     decimals: int = 2,
     dark: bool = False,
     height: int = HEIGHT,
@@ -39,21 +39,21 @@ def landscape(
     """
     colours = theme.tokens(dark)
     across, upright = [float(means[0]), float(means[-1])], np.log10([float(sds[0]), float(sds[-1])])
-    x = {"title": {"text": names[0]}, "range": across, **theme.ticks(across[0], across[1], 6)}
+    x = {"title": {"text": f"{names[0]} of q"}, "range": across, **theme.ticks(across[0], across[1], 6)}
     y = {
-        "title": {"text": names[1]},
+        "title": {"text": f"{names[1]} of q"},
         "type": "log",
         "range": upright.tolist(),
         **_log_ticks(float(sds[0]), float(sds[-1])),
     }
     made = theme.figure(colours, height=height, margin=_MARGIN, uirevision="landscape", xaxis=x, yaxis=y)
     film = Film(made, len(path))
-    _draw_contours(film, means, sds, elbo, log_evidence, decimals, colours)
+    _draw_contours(film, means, sds, elbo, log_evidence, names, decimals, colours)
     for way in [] if others is None else others:
         _draw_way(film, way, colours)
     _draw_path(film, path, across, upright, colours)
     _draw_best(film, best, best_label, colours)
-    _draw_here(film, path, across, upright, decimals, colours)
+    _draw_here(film, path, across, upright, names, decimals, colours)
     return film
 
 
@@ -84,7 +84,7 @@ def _round_levels(kl: np.ndarray) -> np.ndarray:
 
 def _draw_contours(
     film: Film, means: np.ndarray, sds: np.ndarray, elbo: np.ndarray, log_evidence: float,
-    decimals: int, colours: Tokens,
+    names: tuple[str, str], decimals: int, colours: Tokens,
 ) -> None:  # fmt: skip
     kl = np.maximum(log_evidence - elbo, 1e-12)
     kl = np.nan_to_num(kl, nan=1e9, posinf=1e9)
@@ -93,7 +93,8 @@ def _draw_contours(
     depth = len(levels) - np.interp(np.log(kl), np.log(rungs), np.arange(len(rungs)))
     line = {"width": 0.75, "color": fill(colours.posterior, 0.35)}
     shape = {"coloring": "fill", "start": 0, "end": len(levels) - 1, "size": 1}
-    told = f"mean %{{x:.{decimals}f}}<br>sd %{{y:.{decimals}f}}<br>ELBO %{{customdata}}<extra></extra>"
+    across, wide = (f"{name} %{{{axis}:.{decimals}f}}" for name, axis in zip(names, "xy", strict=True))
+    told = f"{across}<br>{wide}<br>ELBO %{{customdata}}<extra></extra>"
     film.figure.add_trace(
         dict(type="contour",
             x=means.tolist(), y=sds.tolist(), z=np.round(depth, 4).tolist(), contours=shape, line=line,
@@ -144,20 +145,28 @@ def _draw_best(film: Film, best: tuple[float, float] | None, label: str, colours
     moving(film, scatter(mode="markers", marker=cross), *(np.array([[value]]) for value in best))
     place = {"xref": "paper", "yref": "paper", "x": 1, "y": 1, "xanchor": "right", "yanchor": "top"}
     film.figure.add_annotation(
-        text=f"× {label}", showarrow=False, xshift=-6, yshift=-4, font={"size": 11}, **place
+        text=f"× {label}",
+        showarrow=False,
+        xshift=-6,
+        yshift=-4,
+        font={"size": 11},
+        bgcolor=colours.bg,
+        borderpad=1,
+        **place,
     )
 
 
 def _draw_here(
-    film: Film, path: np.ndarray, across: list[float], upright: np.ndarray, decimals: int, colours: Tokens
-) -> None:
+    film: Film, path: np.ndarray, across: list[float], upright: np.ndarray,
+    names: tuple[str, str], decimals: int, colours: Tokens,
+) -> None:  # fmt: skip
     """The ring at the current q; at the edge, with an arrow and its number, when it is off the picture."""
     x, y = path[:, 0], np.log10(np.maximum(path[:, 1], 1e-300))
     inside = _within(x, across[0], across[1]), 10.0 ** _within(y, float(upright[0]), float(upright[1]))
     ring = {"size": 12, "color": colours.bg, "opacity": 1, "line": {"width": 2.5, "color": colours.q_mark}}
     trace = scatter(mode="markers", marker=ring, cliponaxis=False)
     moving(film, trace, inside[0][:, None], inside[1][:, None])
-    words = [_off(mean, sd, (across, upright), decimals) for mean, sd in path.tolist()]
+    words = [_off(mean, sd, (across, upright), names, decimals) for mean, sd in path.tolist()]
     if not any(words):
         return
     late = inside[0] > np.mean(across)
@@ -179,14 +188,15 @@ def _within(values: np.ndarray, low: float, high: float) -> np.ndarray:
     return np.clip(values, low + hair, high - hair)
 
 
-def _off(mean: float, sd: float, ranges: tuple[list[float], np.ndarray], decimals: int) -> str:
+def _off(
+    mean: float, sd: float, ranges: tuple[list[float], np.ndarray], names: tuple[str, str], decimals: int
+) -> str:
     """Such as "← mean −12.00" for a point beyond the axes, and nothing for one within."""
     (left, right), (low, high) = ranges
     words = []
     if not left <= mean <= right:
-        words.append(
-            f"← mean {number(mean, decimals)}" if mean < left else f"mean {number(mean, decimals)} →"
-        )
+        told = f"{names[0]} {number(mean, decimals)}"
+        words.append(f"← {told}" if mean < left else f"{told} →")
     if not 10.0**low * (1 - 1e-9) <= sd <= 10.0**high * (1 + 1e-9):
-        words.append(f"{'↓' if sd < 10.0**low else '↑'} sd {sd:.2g}")
+        words.append(f"{'↓' if sd < 10.0**low else '↑'} {names[1]} {sd:.2g}")
     return ", ".join(words)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from lvmviz.figures import theme
@@ -43,8 +46,9 @@ def trace(
     right = max(len(elbo) - 1, 1)
     x = {"title": {"text": "iteration"}, "range": [-0.008 * right, 1.008 * right]}
     x |= theme.ticks(0, right, 4) if right >= 4 else {"dtick": 1}
-    y = {"title": {"text": "nats"}, "range": [low, high], **theme.ticks(low, high)}
-    made = theme.figure(colours, height=height, margin=_MARGIN, uirevision="trace", xaxis=x, yaxis=y)
+    y = {"title": {"text": "nats"}, "range": [low, high], **_short_ticks(low, high)}
+    margin = _MARGIN._replace(l=max(_MARGIN.l, 20 + 6 * max(map(_width, y["ticktext"]))))
+    made = theme.figure(colours, height=height, margin=margin, uirevision="trace", xaxis=x, yaxis=y)
     film = Film(made, len(elbo))
     deep = low - 3 * (high - low)  # what is far below the picture need not be drawn there
     _draw_rise(film, np.maximum(elbo, deep), log_evidence, others, standard_errors, deep, colours)
@@ -55,10 +59,28 @@ def trace(
     _name_evidence(film, right, log_evidence, ceiling, decimals, colours)
     pixel = (height - _MARGIN.t - _MARGIN.b) / (high - low)
     if len(elbo) > 1:
-        _name_gap(film, pixel * (log_evidence - kept), log_evidence, gap, colours)
+        narrow = _NARROW + _MARGIN.l - margin.l
+        _name_gap(film, pixel * (log_evidence - kept), log_evidence, gap, narrow, colours)
     texts = [_told(t, elbo, standard_errors, low, name, decimals) for t in range(len(elbo))]
     _name_elbo(film, texts, pixel * (kept - low), pixel * (high - low), colours)
     return film
+
+
+def _short_ticks(low: float, high: float) -> dict[str, Any]:
+    """Ticks of which the large ones are told in thousands, millions or powers of ten."""
+    made = theme.ticks(low, high)
+    most = max(map(abs, made["tickvals"]))
+    power = 0 if most < 1e4 else 3 * int(math.log10(most) // 3)
+    if power:
+        unit = {3: "k", 6: "M"}.get(power, f"·10<sup>{power}</sup>")
+        short = [f"{value / 10.0**power:g}".replace("-", "−") for value in made["tickvals"]]
+        made["ticktext"] = [text if text == "0" else text + unit for text in short]
+    return made
+
+
+def _width(text: str) -> int:
+    """Of a tick, in letters."""
+    return len(text.replace("<sup>", "").replace("</sup>", ""))
 
 
 def _depth(elbo: np.ndarray, log_evidence: float, others: np.ndarray | None) -> float:
@@ -144,11 +166,13 @@ def _name_evidence(
     film.figure.add_annotation(x=right, y=ceiling, text=word, font=ink, showarrow=False, **place)
 
 
-def _name_gap(film: Film, gaps: np.ndarray, log_evidence: float, word: str, colours: Tokens) -> None:
+def _name_gap(
+    film: Film, gaps: np.ndarray, log_evidence: float, word: str, narrow: float, colours: Tokens
+) -> None:
     """In the gap (px) where it is tall and wide enough; else at its foot, beside the line."""
     fine = np.linspace(0.0, 1.0, 201)
     tall = np.interp(fine, np.linspace(0.0, 1.0, len(gaps)), gaps)
-    wide = int(200 * (6.2 * len(word) + 4) / _NARROW)
+    wide = int(200 * (6.2 * len(word) + 4) / narrow)
     fits = [i for i in range(max(1, 201 - wide)) if tall[i : i + wide].min() >= 19]
     note = {"text": word, "font": {"color": colours.gap}, "showarrow": False, "xanchor": "left"}
     ground = {"bgcolor": fill(colours.bg, 0.8), "borderpad": 1}  # a line may pass there

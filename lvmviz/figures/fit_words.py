@@ -215,7 +215,8 @@ def name_q(
     """The words that follow q, whose x and y in every frame are `curves`; arrows when its top is off."""
     moves: dict[str, list[Any]] = {key: [] for key in ("text", "x", "y", "xanchor", "xshift")}
     for (x, y), label in zip(curves, labels, strict=True):
-        lines = label.split(" = ")[:1] if guess else label.split("\n")
+        lines = label.split("\n")
+        lines = lines[0].split(" = ")[:1] if guess else lines
         at, top = float(x[y.argmax()]), float(y.max())
         sides = at, at
         if top > panel.top:

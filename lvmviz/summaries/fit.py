@@ -15,9 +15,10 @@ from lvmviz.algorithms.best_fit import best_fit
 from lvmviz.algorithms.vi import VI, landscape
 from lvmviz.core import Key
 from lvmviz.divergences import Decomposition
-from lvmviz.families import Family, Gaussian, Line, MixtureOf2
+from lvmviz.families import Family, Gaussian, Line, MixtureOf2, SinhArcsinh
 from lvmviz.gradients import Estimator, Exact, elbo_terms
-from lvmviz.objectives import Objective, Renyi, ReverseKL, quantiles
+from lvmviz.nodes import quantiles
+from lvmviz.objectives import IWAE, Objective, Renyi, ReverseKL
 from lvmviz.quadrature import Integral, coverage, decompose, forward_kl, log_evidence, moments, renyi
 from lvmviz.runs.job import Job, Trace
 from lvmviz.targets import Target
@@ -48,7 +49,7 @@ class Picture(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a q stands: what sliders and the hand set."""
+    """Where a q stands, what sliders and the hand set: its centre and width where it has no mean and sd."""
 
     mean: float
     sd: float
@@ -171,6 +172,11 @@ def hills(target: Target, family: Line) -> tuple[np.ndarray, np.ndarray, np.ndar
     return means.numpy(), sds.numpy(), landscape(target, family, means, sds).numpy()
 
 
+def is_endless(target: Target, family: Line) -> bool:
+    """Whether KL(q || p) is infinite for every q of the family."""
+    return best(target, family)[0] is None or not bool(np.isfinite(hills(target, family)[2]).any())
+
+
 class Estimate(NamedTuple):
     """A number, and what draws of q say of it."""
 
@@ -205,11 +211,18 @@ def forward(target: Target, family: Line, mean: float, sd: float) -> float:
     return float(forward_kl(target, family, phi_at(family, [Place(mean, sd)])))
 
 
-def objective_at(target: Target, family: Line, phi: Tensor, objective: Objective) -> float:
-    """What is climbed, at this q, by quadrature, nats."""
+def objective_at(target: Target, family: Line, phi: Tensor, objective: Objective) -> Integral:
+    """What is climbed, at this q, by quadrature, nats, and how far it may be off."""
     if isinstance(objective, Renyi):
-        return float(renyi(target, family, phi, objective.alpha).bound)
-    return float(objective.value(target, family, phi[None])[0])
+        return renyi(target, family, phi, objective.alpha).bound
+    if isinstance(objective, IWAE):
+        return _iwae(target, family, tuple(phi.tolist()), objective)
+    return Integral(float(objective.value(target, family, phi[None])[0]))
+
+
+@functools.lru_cache(maxsize=256)
+def _iwae(target: Target, family: Line, phi: tuple[float, ...], objective: IWAE) -> Integral:
+    return objective.careful(target, family, torch.tensor(phi, dtype=torch.float64))
 
 
 # ---- traces of VI ----
@@ -228,13 +241,21 @@ def phis(trace: Trace) -> Tensor:
 
 
 def paths(trace: Trace) -> np.ndarray:
-    """(B, T, 2) mean and standard deviation of every start at every snapshot."""
+    """(B, T, 2) where every start stood at every snapshot."""
     return places(vi(trace.job).family, torch.stack([snapshot.state.phi for snapshot in trace], 1))
 
 
+def place_names(family: Family) -> tuple[str, str]:
+    """What a place of this q is: a heavy-tailed Student has no moments, a flow's are not what is set."""
+    one = torch.ones((), dtype=torch.float64)
+    found = None if isinstance(family, SinhArcsinh) else family.mean_sd(family.at(torch.zeros_like(one), one))
+    exist = found is not None and all(bool(part.isfinite()) for part in found)
+    return ("mean", "sd") if exist else ("centre", "width")
+
+
 def places(family: Family, phi: Tensor) -> np.ndarray:
-    """(..., 2) mean and standard deviation, or location and scale where these do not exist."""
-    found = family.mean_sd(phi)
+    """(..., 2) mean and standard deviation, or location and scale where q is set by these."""
+    found = family.mean_sd(phi) if place_names(family) == ("mean", "sd") else None
     if found is None or not all(bool(part.isfinite().all()) for part in found):
         found = phi[..., 0], phi[..., 1].exp()
     return torch.stack(found, -1).numpy()

@@ -19,7 +19,7 @@ from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
 from lvmviz.ui import answers, frame, state
-from lvmviz.ui.controls import Controls
+from lvmviz.ui.controls import Controls, decade
 from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
 
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
@@ -68,7 +68,10 @@ def sliders(controls: Controls, target: Target, family: Line) -> Q:
     _put_on(target)
     count = 2 if isinstance(family, MixtureOf2) else 1
     of = ("q",) if count == 1 else ("part 1", "part 2")
-    places = tuple(_place(controls, i, of[i], first_place(target, i, count), ends) for i in range(count))
+    words = summaries.place_names(family)
+    places = tuple(
+        _place(controls, i, words, of[i], first_place(target, i, count), ends) for i in range(count)
+    )
     return Q(family, places, _extra(controls, family))
 
 
@@ -86,8 +89,10 @@ def range_of(target: Target) -> Range:
     """What a picture of the posterior shows, in round numbers."""
     low, high = summaries.extent(target)
     if not (max(abs(low), abs(high)) < FARTHEST and NARROWEST < high - low < WIDEST):
+        least, most = _far(low), _far(high)
+        where = f"at z = {least}" if least == most else f"between z = {least} and {most}"
         raise ValueError(
-            f"This posterior lies between z = {low:.3g} and {high:.3g}: scale or shift z, so that it is "
+            f"This posterior lies {where}: scale or shift z, so that it is "
             f"nearer to 0 than {FARTHEST:g}, and between {NARROWEST:g} and {WIDEST:g} wide"
         )
     grain = 10.0 ** (math.floor(math.log10(high - low)) - 2)  # three digits of the width, wherever it lies
@@ -95,10 +100,16 @@ def range_of(target: Target) -> Range:
     return Range(low, high, float(f"{0.004 * (high - low):.1g}"), float(f"{0.5 * (high - low):.2g}"))
 
 
-def _place(controls: Controls, i: int, of: str, start: Place, ends: Range) -> Place:
+def _far(z: float) -> str:
+    """In three digits."""
+    return decade(float(f"{z:.3g}")).replace("-", "−")
+
+
+def _place(controls: Controls, i: int, words: tuple[str, str], of: str, start: Place, ends: Range) -> Place:
+    names = [f"{word.capitalize()} of {of}" for word in words]
     told = "The {} handle on the picture moves it too."
-    across = Knob(ends.low, ends.high, told.format("larger"), f"Mean of {of}", "both", more=i > 0)
-    wide = Knob(ends.least, ends.most, told.format("smaller"), f"Sd of {of}", "both", more=i > 0)
+    across = Knob(ends.low, ends.high, told.format("larger"), names[0], "both", more=i > 0)
+    wide = Knob(ends.least, ends.most, told.format("smaller"), names[1], "both", more=i > 0)
     mean = controls.value(_key("mean", i), float, start.mean, across)
     return Place(mean, controls.value(_key("sd", i), float, start.sd, wide))
 
@@ -278,8 +289,11 @@ GUESS = Knob(
 
 
 def guessing(controls: Controls) -> bool:
-    """Whether the numbers are hidden."""
-    return controls.value("guess", bool, False, GUESS)
+    """Whether the numbers are hidden; no optimizer plays the game."""
+    hidden = controls.value("guess", bool, False, GUESS)
+    if hidden and fitted():
+        leave()
+    return hidden
 
 
 def reveal(kl: float, best: float) -> None:

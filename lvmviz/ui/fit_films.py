@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lvmviz.families import Line
+from lvmviz.families import Line, LocationScale
 from lvmviz.figures import fit as figures
 from lvmviz.figures import fit_landscape, fit_trace
 from lvmviz.figures.film import Film
@@ -57,7 +57,7 @@ def picture(
         bells,
         joint=shown.joint,
         joint_label=f"dotted {_times(shown.power)}p(x,z), p(x) = {_area(summaries.evidence(target))}",
-        q_label=[_told(mean, sd, digits) for mean, sd in summaries.places(family, phis).tolist()],
+        q_label=[_told(family, mean, sd, digits) for mean, sd in summaries.places(family, phis).tolist()],
         kl=kl,
         second=None if second is None else summaries.density(second.family, second.phi, shown.z),
         second_label="" if second is None else _second_told(target, second, digits),
@@ -86,8 +86,9 @@ def decimals(target: Target) -> int:
     return max(2, 3 - math.floor(math.log10(high - low)))
 
 
-def _told(mean: float, sd: float, digits: int) -> str:
-    return f"q(z)\nmean {number(mean, digits)}, sd {number(sd, digits)}"
+def _told(family: Line, centre: float, width: float, digits: int) -> str:
+    across, wide = summaries.place_names(family)
+    return f"q(z)\n{across} {number(centre, digits)}, {wide} {number(width, digits)}"
 
 
 def _second_told(target: Target, second: Second, digits: int) -> str:
@@ -97,7 +98,7 @@ def _second_told(target: Target, second: Second, digits: int) -> str:
 
 
 def landscape(target: Target, family: Line, trace: Trace | None, dark: bool) -> Film:
-    """The ELBO over mean and sd with the paths of all starts; without a trace a ring to be put on q."""
+    """The ELBO over the places of q with the paths of all starts; without a trace a ring to be put on q."""
     means, sds, elbo = summaries.hills(target, family)
     place, kl = summaries.best(target, family)
     ways = None if trace is None else summaries.paths(trace)
@@ -109,8 +110,9 @@ def landscape(target: Target, family: Line, trace: Trace | None, dark: bool) -> 
         path,
         log_evidence=summaries.evidence(target),
         others=None if ways is None else ways[1:],
-        best=None if place is None else (place.mean, place.sd),
+        best=place if isinstance(family, LocationScale) else None,  # the others' best is none of these q's
         best_label=f"best ELBO, KL {number(kl, 3)}",
+        names=summaries.place_names(family),
         decimals=decimals(target),
         dark=dark,
     )

@@ -41,7 +41,8 @@ def number_rows(
     ]
     if not isinstance(objective, (ReverseKL, ForwardKL)):
         value = summaries.objective_at(target, family, phi, objective)
-        rows.insert(0, [f"{title(objective)}, which Fit climbs", number(value, 3)])
+        rough = f" ± {value.error:.1g}" if value.error > 5e-4 else ""
+        rows.insert(0, [f"{title(objective)}, which Fit climbs", number(value, 3) + rough])
     return rows
 
 
@@ -58,9 +59,13 @@ def estimates(target: Target, family: Line, phi: Any, gradient: Estimator, seed:
         return
     made = summaries.estimates(target, family, phi, gradient, seed)
     count = len(gradient.noise(seed, family.dim))
-    columns = (Column("in nats", "left"), Column("exact"), Column(f"S {count}, seed {seed}"))
+    head = "1 draw" if count == 1 else f"{count} draws"
+    columns = (Column("ELBO, slope", "left"), Column("exact"), Column(head), Column("±"))
     rows = estimate_rows(made)
-    alt = "The ELBO and its gradient at q: exact, and estimated from draws with the standard error"
+    alt = (
+        f"The ELBO in nats and its slopes in q's numbers: exact, and from {head} of seed {seed} with the "
+        "standard error"
+    )
     table("estimates", columns, rows=rows, alt=alt, height=_HEAD + _ROW * len(rows))
     if sentence := far(made):
         st.caption(sentence)
@@ -68,17 +73,32 @@ def estimates(target: Target, family: Line, phi: Any, gradient: Estimator, seed:
 
 def estimate_rows(made: Sequence[Estimate]) -> list[list[Cell]]:
     """The rows of that table."""
-    return [[one.name, number(one.exact, 3), estimated(one)] for one in made]
+    return [
+        [one.name.replace("ELBO's slope ", ""), _short(one.exact), _short(one.mean), _short(one.error)]
+        for one in made
+    ]
 
 
-def estimated(one: Estimate) -> str:
-    """Such as "−27.150 ± 0.130"."""
-    error = "one draw has no error" if math.isnan(one.error) else f"± {number(one.error, 3)}"
-    return f"{number(one.mean, 3)} {error}"
+def _short(x: float) -> str:
+    """In at most three decimals and about six digits; a dash where there is no number."""
+    if math.isnan(x):
+        return "–"
+    return number(x, 3 if abs(x) < 100 else 1 if abs(x) < 1e4 else 0) if abs(x) < 1e6 else brief(x)
+
+
+def brief(x: float) -> str:
+    """A large number in two digits, such as "−1.2e9"."""
+    return (
+        f"{x:.1e}".replace("e+0", "e").replace("e+", "e").replace("-", "−")
+        if math.isfinite(x)
+        else number(x, 0)
+    )
 
 
 def far(made: Sequence[Estimate]) -> str:
-    """A sentence when estimates are further than three standard errors from exact; else empty."""
+    """A sentence when estimates have no standard error, or are more than three from exact; else empty."""
+    if made and math.isnan(made[0].error):
+        return "One draw has no standard error: take more."
     names = [one.name for one in made if one.is_far]
     if not names:
         return ""
