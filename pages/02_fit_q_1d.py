@@ -276,7 +276,7 @@ def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float
         return ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.kl{told}")
     return ui.calls(
         ["decompose"], {"target": target, "family": q.family},
-        f"decompose(target, family, {[round(x, 10) for x in q.phi.tolist()]}).kl{told}",
+        f"phi = {[round(x, 10) for x in q.phi.tolist()]}\ndecompose(target, family, phi).kl{told}",
     )  # fmt: skip
 
 

@@ -93,7 +93,7 @@ def range_of(target: Target) -> Range:
         where = f"at z = {least}" if least == most else f"between z = {least} and {most}"
         raise ValueError(
             f"This posterior lies {where}: scale or shift z, so that it is "
-            f"nearer to 0 than {FARTHEST:g}, and between {NARROWEST:g} and {WIDEST:g} wide"
+            f"nearer to 0 than {decade(FARTHEST)}, and between {NARROWEST:g} and {WIDEST:g} wide"
         )
     grain = 10.0 ** (math.floor(math.log10(high - low)) - 2)  # three digits of the width, wherever it lies
     low, high = (round(round(end / grain) * grain, 12) for end in (low, high))

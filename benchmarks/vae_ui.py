@@ -1,0 +1,181 @@
+"""Training watched live, hover and pin, in Chromium: `python -m benchmarks.vae_ui [--save]`.
+
+Prints one JSON object: seconds from the click to the first picture, pictures a second while a VAE of 512
+hidden units trains, its steps a second watched and alone, decoded images a second under a moving pointer and
+the messages this sends, and milliseconds from a click on the plane to the pinned image's exact numbers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from benchmarks.ui import CHROMIUM, COUNT_MESSAGES, FLAGS, ready, serve, spread
+from lvmviz.runs.store import Store
+
+RESULTS = Path(__file__).parent / "results"
+JOB = "iterations=500&decoder.hidden=512&encoder.hidden=512"
+FIRST, LAST = 30, 480  # steps between which the speed is taken
+PINS = 40
+
+PICTURES = """() => {
+  window.lvSeen = 0;
+  let was = '';
+  const look = () => {
+    const now = document.querySelector('.lv-plot[data-name=picture]')?.dataset.drawn;
+    if (now && now !== was) window.lvSeen += 1;
+    was = now;
+    requestAnimationFrame(look);
+  };
+  requestAnimationFrame(look);
+}"""
+HOVER = """([x, y]) => {
+  const plane = document.querySelector('.lv-latent');
+  const begun = performance.now();
+  window.lvHover = setInterval(() => {
+    const angle = (performance.now() - begun) / 500;
+    const clientX = x + 120 * Math.sin(angle), clientY = y + 90 * Math.cos(1.3 * angle);
+    const where = { clientX, clientY, bubbles: true };
+    plane.dispatchEvent(new PointerEvent('pointermove', where));
+  }, 8);
+}"""
+NUMBERS = "[aria-label='The pinned image\\'s evidence and its terms']"
+PIN = """async (selector) => {
+  const table = () => document.querySelector(selector).textContent;
+  const before = table();
+  window.lvPinned = new Promise((done) => {
+    document.addEventListener('pointerup', () => {
+      const begun = performance.now();
+      const look = () => (table() !== before ? done(performance.now() - begun) : requestAnimationFrame(look));
+      look();
+    }, { once: true, capture: true });
+  });
+}"""
+
+
+def main() -> None:
+    """Measure, and print or save one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
+    parser.add_argument("--save", action="store_true", help="write it into results/, too")
+    asked = parser.parse_args()
+    path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
+    with sync_playwright() as player, tempfile.TemporaryDirectory() as home:
+        browser = player.chromium.launch(executable_path=path, args=FLAGS)
+        with serve("app.py", home) as address:
+            result: dict[str, object] = {"training": training(browser, address, Store(home))}
+            result |= latent_space(browser, address)
+        browser.close()
+    result |= {
+        "date": datetime.date.today().isoformat(),
+        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
+        "load": [round(load, 2) for load in os.getloadavg()],
+        "versions": {name: version(name) for name in ("streamlit", "torch")},
+    }
+    print(json.dumps(result, indent=1))
+    if asked.save:
+        (RESULTS / f"vae-ui-{result['date']}.json").write_text(json.dumps(result, indent=1) + "\n")
+
+
+def training(browser: Browser, address: str, store: Store) -> dict[str, float]:
+    """Three runs: the first warms the engine, the second is watched, the third goes on with no page open."""
+    alive, _, _ = _trained(browser, address, store, 1, watched=True)
+    _, pictures, watched = _trained(browser, address, store, 2, watched=True)
+    _, _, alone = _trained(browser, address, store, 3, watched=False)
+    return {
+        "click_to_picture_s": round(alive, 2),
+        "pictures_per_second": round(pictures, 2),
+        "steps_per_second_watched": round(watched, 1),
+        "steps_per_second_alone": round(alone, 1),
+        "ratio": round(watched / alone, 2),
+    }
+
+
+def _trained(
+    browser: Browser, address: str, store: Store, seed: int, watched: bool
+) -> tuple[float, float, float]:
+    """Seconds to the first picture, pictures a second, steps a second."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}/vae_lab?{JOB}&seed={seed}")
+    button = page.get_by_role("button", name="Train on")
+    button.wait_for()
+    ready(page)
+    page.evaluate(PICTURES)
+    begun = time.monotonic()
+    button.click()
+    if watched:
+        page.wait_for_selector(".lv-plot[data-name=picture][data-drawn]", timeout=60_000)
+        alive = time.monotonic() - begun
+    else:
+        page.wait_for_timeout(300)
+        page.goto("about:blank")
+        alive = 0.0
+    step = _stepper(store, seed)
+    while step() < FIRST:
+        time.sleep(0.01)
+    first, at = step(), time.monotonic()
+    seen = page.evaluate("window.lvSeen") if watched else 0
+    while (last := step()) < LAST:
+        time.sleep(0.02)
+        if watched:
+            page.evaluate("0")  # lets the driver hear of the page
+    took = time.monotonic() - at
+    pictures = page.evaluate("window.lvSeen") - seen if watched else 0
+    page.close()
+    time.sleep(3.0)
+    return alive, pictures / took, (last - first) / took
+
+
+def _stepper(store: Store, seed: int) -> Callable[[], int]:
+    while not (found := [run for run in store.runs() if run.job.seed == seed]):
+        time.sleep(0.02)
+    return lambda: found[0].status().step
+
+
+def latent_space(browser: Browser, address: str) -> dict[str, object]:
+    """Hover and pin on the plane of the run that is there."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}/latent_space")
+    page.wait_for_selector(".lv-latent[data-frames]", timeout=60_000)
+    ready(page)
+    page.wait_for_timeout(2000)
+    box = page.locator(".lv-latent").bounding_box()
+    assert box
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 10
+    found: dict[str, object] = {"hover": _hover(page, x, y)}
+    random, times = np.random.default_rng(0), []
+    for dx, dy in random.uniform(-130, 130, (PINS, 2)).tolist():
+        page.evaluate(PIN, NUMBERS)
+        page.mouse.click(x + dx, y + dy)
+        times.append(page.evaluate("window.lvPinned"))
+        page.wait_for_timeout(400)
+        ready(page)
+    page.close()
+    return found | {"pin_to_numbers_ms": spread(times[2:])}
+
+
+def _hover(page: Page, x: float, y: float, seconds: float = 4.0) -> dict[str, float]:
+    page.mouse.move(x, y)
+    page.evaluate(COUNT_MESSAGES)
+    frames = "Number(document.querySelector('.lv-latent').dataset.frames)"
+    before, begun = page.evaluate(frames), time.monotonic()
+    page.evaluate(HOVER, [x, y])
+    page.wait_for_timeout(1000 * seconds)
+    page.evaluate("clearInterval(window.lvHover)")
+    drawn, took = page.evaluate(frames) - before, time.monotonic() - begun
+    return {"frames_per_second": round(drawn / took, 1), "messages": page.evaluate("window.lvSent")}
+
+
+if __name__ == "__main__":
+    main()
