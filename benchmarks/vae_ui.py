@@ -114,14 +114,13 @@ def _trained(
     page.evaluate(PICTURES)
     begun = time.monotonic()
     button.click()
+    step = _stepper(store, seed)
     if watched:
         page.wait_for_selector(".lv-plot[data-name=picture][data-drawn]", timeout=60_000)
         alive = time.monotonic() - begun
     else:
-        page.wait_for_timeout(300)
         page.goto("about:blank")
         alive = 0.0
-    step = _stepper(store, seed)
     while step() < FIRST:
         time.sleep(0.01)
     first, at = step(), time.monotonic()

@@ -43,10 +43,10 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         left, right = latent_desk.beside()
         below = latent_strip.place()
     chosen = latent_pin.choices(controls, at)
-    strip = latent_strip.STRIPS[below.mode](controls, at, chosen)
     pin, image = chosen.pin, summaries.image(at, chosen.pin.x)
     with stage.evidence:  # first: they are what a pin asks for
         latent_desk.numbers(at, pin, image)
+    strip = latent_strip.STRIPS[below.mode](controls, at, chosen)
     with right:
         latent_desk.side(at, pin, image)
     with left:

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
+import scipy.ndimage
 
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import Drawing, scatter
@@ -17,6 +18,7 @@ from lvmviz.figures.vae_images import ink
 FAINT = 0.22  # ink where no training image lives
 LEVELS = (0.05, 0.25, 0.5, 0.8)  # of the posterior's top, where its contours run
 POSTERIOR, WALK = 262, 76  # heights, px
+SHARP, FILL, LINE = 4, 0.28, 0.45  # pixels a node; strengths of a level and of the line round it
 
 
 def address(pixels: np.ndarray) -> str:
@@ -66,6 +68,29 @@ def amount(values: np.ndarray, *, dark: bool = False) -> str:
     return address(np.concatenate([ink_of, strength[..., None]], -1)[::-1])
 
 
+def levels(density: np.ndarray, colour: str) -> str:
+    """Where a density (H, W), the first row below, is above each level: filled, with a line round it.
+
+    A picture: contours of numbers would be a hundred thousand characters, and the browser's work.
+    """
+    fine = np.asarray(scipy.ndimage.zoom(density / float(density.max()), SHARP, order=1))
+    steep = np.maximum(np.hypot(*np.gradient(fine)), 1e-9)  # a pixel
+    clear = np.ones_like(fine)
+    for level in LEVELS:
+        away = (fine - level) / steep  # pixels from the line: a pixel that it crosses is partly within
+        clear *= 1.0 - FILL * np.clip(away + 0.5, 0.0, 1.0)
+        clear *= 1.0 - LINE * np.clip(1.0 - np.abs(away), 0.0, 1.0)
+    strength = 1.0 - clear
+    body = np.broadcast_to(np.array(theme.rgb(colour), np.uint8), (*fine.shape, 3))
+    return address(np.concatenate([body, np.round(255 * strength).astype(np.uint8)[..., None]], -1)[::-1])
+
+
+def _across(line: np.ndarray, times: int) -> tuple[float, float]:
+    """Where a picture of so many pixels a node begins, and its size; its corners are the outer nodes."""
+    pixel = float(line[-1] - line[0]) / (times * len(line) - 1)
+    return float(line[0]) - 0.5 * pixel, float(line[-1] - line[0]) + pixel
+
+
 def ellipse(mean: np.ndarray, factor: np.ndarray, sds: float, points: int = 61) -> np.ndarray:
     """The line (2, points) so many standard deviations round a Gaussian of two latents."""
     turn = np.linspace(0.0, 2.0 * math.pi, points)
@@ -85,14 +110,11 @@ def posterior(first: np.ndarray, second: np.ndarray, density: np.ndarray, mean: 
         colours, height=height, margin=Margin(34, 4, 4, 28), xaxis=axes[0],
         yaxis={**axes[1], "scaleanchor": "x"},
     )  # fmt: skip
-    heights = np.round(density / float(density.max()), 3).tolist()  # all there is to see, in few signs
-    for level in LEVELS:
-        made.add_trace({
-            "type": "contour", "x": first.tolist(), "y": second.tolist(), "z": heights,
-            "contours": {"type": "constraint", "operation": "<", "value": level}, "hoverinfo": "skip",
-            "fillcolor": theme.fill(colours.posterior, 0.28), "showscale": False, "line": {
-                "width": 0.75, "color": theme.fill(colours.posterior, 0.6)},
-        })  # fmt: skip
+    (left, wide), (low, tall) = (_across(line, SHARP) for line in (first, second))
+    made.update_layout(images=[{
+        "source": levels(density, colours.posterior), "xref": "x", "yref": "y", "sizing": "stretch",
+        "layer": "below", "x": left, "y": low + tall, "sizex": wide, "sizey": tall,
+    }])  # fmt: skip
     for (x, y), width in zip(around, (2.25, 1.25), strict=True):
         made.add_trace(scatter(x=x.tolist(), y=y.tolist(), mode="lines", hoverinfo="skip",
                                line={"color": colours.q_mark, "width": width}))  # fmt: skip
