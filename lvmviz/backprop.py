@@ -28,6 +28,7 @@ class Layer(NamedTuple):
     """One of a stack: its numbers, and where their slopes are written."""
 
     weight: Tensor  # (O, I)
+    turned: Tensor  # (I, O) the same, transposed
     bias: Tensor  # (O,)
     weight_slope: Tensor  # (O, I)
     bias_slope: Tensor  # (O,)
@@ -40,7 +41,10 @@ class Dense:
                  weights: Tensor, slopes: Tensor) -> None:  # fmt: skip
         shapes = network.shapes(inputs, outputs)
         arrays, rises = _views(weights, shapes), _views(slopes, shapes)
-        self.layers = [Layer(*arrays[k : k + 2], *rises[k : k + 2]) for k in range(0, len(shapes), 2)]
+        self.layers = [
+            Layer(arrays[k], arrays[k].t(), arrays[k + 1], rises[k], rises[k + 1])
+            for k in range(0, len(shapes), 2)
+        ]
         self.bend = getattr(network, "activation", "")
         self.seen: list[tuple[Tensor, Tensor, Tensor]] = []  # each layer's input, sum, and what it made of it
 
@@ -48,7 +52,7 @@ class Dense:
         """The outputs (n, O) for x (n, I)."""
         self.seen = []
         for layer in self.layers:
-            before = torch.addmm(layer.bias, x, layer.weight.t())
+            before = torch.addmm(layer.bias, x, layer.turned)
             after = ACTIVATIONS[self.bend](before) if layer is not self.layers[-1] else before
             self.seen.append((x, before, after))
             x = after

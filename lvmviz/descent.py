@@ -44,7 +44,7 @@ class FusedAdam:
     def move(self, slopes: Sequence[Tensor], count: int) -> None:
         """Move the first `count` parts one step against their slopes."""
         leaves, first, second, updates = (
-            list(part[:count]) for part in (self._leaves, self.first, self.second, self._updates)
+            part[:count] for part in (self._leaves, self.first, self.second, self._updates)
         )
         with torch.no_grad():
             for n in updates:
