@@ -26,7 +26,6 @@ class Estimator(Choice):
     """
 
     exact: ClassVar[bool] = False
-    surrogate: ClassVar[bool] = False  # whether it is the derivative of any objective's value from draws
 
     @abc.abstractmethod
     def noise(self, key: Key, dim: int) -> Tensor:
@@ -54,26 +53,35 @@ class Exact(Estimator):
             return torch.autograd.grad(value.sum(), leaf)[0].unsqueeze(-2)
 
 
+class Drawn(Estimator):
+    """An estimate from draws of q."""
+
+    draws: int
+
+    def noise(self, key: Key, dim: int) -> Tensor:
+        return normals(key, self.draws, dim)
+
+
+def _draws() -> int:
+    return knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
+
+
 @choice
-class Reparameterized(Estimator):
+class Reparameterized(Drawn):
     """Move the draws with q: the gradient of f(g(noise; phi)), through the draw.
 
     d/dphi E_q[f(z)] = E[d/dphi f(g(noise; phi))] with f = log p(x, z) - log q(z; phi). Unbiased where f has a
     derivative and the draw moves smoothly with phi (Kingma and Welling, 2014; Rezende et al., 2014).
     """
 
-    surrogate: ClassVar[bool] = True
-    draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
-
-    def noise(self, key: Key, dim: int) -> Tensor:
-        return normals(key, self.draws, dim)
+    draws: int = _draws()
 
     def per_draw(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
         return pathwise(elbo_terms(target, family), family, phi, noise)
 
 
 @choice
-class StickingTheLanding(Estimator):
+class StickingTheLanding(Drawn):
     """Reparameterized without the score: phi within log q is held still, it only moves the draws.
 
     d/dphi E_q[f(z)] = E[f'(z) dg(noise; phi)/dphi] with f = log p(x, z) - log q(z; phi), because the score
@@ -81,10 +89,7 @@ class StickingTheLanding(Estimator):
     exactly 0; far from it the score may have been a help (Roeder, Wu and Duvenaud, 2017).
     """
 
-    draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
-
-    def noise(self, key: Key, dim: int) -> Tensor:
-        return normals(key, self.draws, dim)
+    draws: int = _draws()
 
     def per_draw(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
         f = elbo_terms(target, family)
@@ -92,7 +97,7 @@ class StickingTheLanding(Estimator):
 
 
 @choice
-class ScoreFunction(Estimator):
+class ScoreFunction(Drawn):
     """Weigh the score of each draw by how good the draw was: it needs no derivative of log p.
 
     d/dphi E_q[f(z)] = E[(f(z) - b) d/dphi log q(z; phi)] with f = log p(x, z) - log q(z; phi); the part
@@ -102,12 +107,9 @@ class ScoreFunction(Estimator):
     With no baseline the variance grows with the size of log p(x), which shifts f and says nothing about phi.
     """
 
-    draws: int = knob(16, 1, 4096, "Draws S for one estimate.", label="Draws S", scale="log")
+    draws: int = _draws()
     baseline: str = knob("leave one out", options=("none", "mean", "leave one out"),
                          help="What is subtracted from f before it weighs the score.")  # fmt: skip
-
-    def noise(self, key: Key, dim: int) -> Tensor:
-        return normals(key, self.draws, dim)
 
     def per_draw(self, target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
         return score_function(elbo_terms(target, family), family, phi, noise, self.baseline)

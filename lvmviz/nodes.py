@@ -35,7 +35,11 @@ def over_q(target: Target, family: Family, phi: Tensor, coarse: bool = False) ->
         noise, log_weights = noise_rule(family.dim, coarse)
         z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
         return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights.expand(z.shape[:-1]))
-    line = over_line(target, family, phi, coarse)
+    return of_q(over_line(target, family, phi, coarse))
+
+
+def of_q(line: Nodes) -> Nodes:
+    """Nodes of an integral over the line as those of an expectation over q."""
     return line._replace(log_weights=line.log_weights + line.log_q)
 
 

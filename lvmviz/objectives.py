@@ -14,7 +14,7 @@ from torch import Tensor
 
 from lvmviz.core import Choice, Key, choice, generator, knob
 from lvmviz.families import Family, Line
-from lvmviz.nodes import Nodes, convergent, over_line, over_q, weighted
+from lvmviz.nodes import Nodes, convergent, of_q, over_line, over_q, weighted
 from lvmviz.quadrature.exact import Integral
 from lvmviz.targets import Target
 
@@ -177,8 +177,7 @@ class IWAE(Objective):
         with torch.no_grad():
             value, error = math.nan, math.inf
             for finer in (1, 2, 4, 8):
-                line = over_line(target, family, phi[None], split=finer)
-                q = line._replace(log_weights=line.log_weights + line.log_q)
+                q = of_q(over_line(target, family, phi[None], split=finer))
                 told = float(self._of(q, STEP / finer, finer * MOST_STEPS)[0])
                 value, error = told, abs(told - value) if math.isfinite(told) else 0.0
                 if error < SETTLED:
@@ -223,9 +222,7 @@ def _of_the_best(log_ratio: Tensor, log_weights: Tensor, count: int) -> Tensor:
     return weighted(log_weights + (count - 1) * share, count * log_ratio)
 
 
-def _log_of_mean(
-    log_ratio: Tensor, log_weights: Tensor, count: int, step: float, most: int = MOST_STEPS
-) -> Tensor:
+def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float, most: int) -> Tensor:
     """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral.
 
     Over u = log t it ends where all is rounding; u = v + e^(v - BEND) reaches there also under heavy tails.

@@ -61,7 +61,7 @@ from lvmviz.ui.code import spelled
 from lvmviz.ui.derivation import agrees, latex
 from lvmviz.ui.derivation_vi import lines
 from lvmviz.ui.runs import page_of
-from tests.widgets import control
+from tests.widgets import control, sound
 
 PAGE = Path(__file__).parents[1] / "pages" / "02_fit_q_1d.py"
 STUDENTS = [StudentQ(df=df) for df in (1.0, 1.5, 2.0, 2.5, 30.0)]
@@ -328,11 +328,6 @@ def opened(**link: str) -> AppTest:
     app = AppTest.from_function(hand_page, default_timeout=60)
     app.query_params.update(link)
     return sound(app.run())
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].stack_trace
-    return app
 
 
 def url(app: AppTest) -> dict[str, str]:

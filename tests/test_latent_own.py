@@ -21,7 +21,7 @@ from lvmviz.summaries import latent, vae
 from lvmviz.summaries.latent_own import fitted, packed, prepared, unpacked
 from lvmviz.summaries.vae import Moment
 from lvmviz.ui import latent_sketch
-from tests.widgets import control
+from tests.widgets import control, visited, words
 
 PAGE = str(Path(__file__).parents[1] / "pages/08_latent_space.py")
 ONE = np.zeros((8, 8), np.uint8)
@@ -118,17 +118,7 @@ def test_an_image_of_another_size_and_a_bomb_are_refused():
 
 
 def opened(link: dict[str, str]) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=60)
-    for name, value in link.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].stack_trace
-    return app
-
-
-def words(app: AppTest) -> str:
-    told = (*app.markdown, *app.caption, *app.error, *app.warning)
-    return "\n".join(element.value for element in told)
+    return visited(PAGE, **link)
 
 
 @pytest.fixture(scope="module")

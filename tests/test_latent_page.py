@@ -8,22 +8,13 @@ from streamlit.testing.v1 import AppTest
 from lvmviz import DigitImages, Job, TrainVAE
 from lvmviz.runs.execute import execute
 from lvmviz.runs.store import Store
+from tests.widgets import visited, words
 
 PAGE = str(Path(__file__).parents[1] / "pages/08_latent_space.py")
 
 
 def opened(**link: str) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=60)
-    for name, value in link.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].stack_trace
-    return app
-
-
-def words(app: AppTest) -> str:
-    told = (*app.markdown, *app.caption, *app.error, *app.warning)
-    return "\n".join(element.value for element in told)
+    return visited(PAGE, **link)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from lvmviz.summaries.latent_view import two_latents
 from lvmviz.summaries.vae import Moment
 from lvmviz.ui import latent_plane, latent_scenes, latent_sketch
 from lvmviz.ui.latent_runs import FIRST
-from tests.widgets import control
+from tests.widgets import control, visited, words
 
 PAGE = str(Path(__file__).parents[1] / "pages/08_latent_space.py")
 SMALL = Job(TrainVAE(data=DigitImages(count=200)), steps=4)
@@ -152,17 +152,7 @@ def test_apart_is_half_the_integral_of_the_difference(at):
 
 
 def opened(link: dict[str, str]) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=60)
-    for name, value in link.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].stack_trace
-    return app
-
-
-def words(app: AppTest) -> str:
-    told = (*app.markdown, *app.caption, *app.error, *app.warning)
-    return "\n".join(element.value for element in told)
+    return visited(PAGE, **link)
 
 
 @pytest.fixture(scope="module")

@@ -12,6 +12,7 @@ from lvmviz import EM, Blobs, Job, Trace, run
 from lvmviz.core import Algorithm
 from lvmviz.runs import execute
 from lvmviz.runs.job import Snapshot
+from tests.widgets import sound
 
 live_module = importlib.import_module("lvmviz.ui.live")  # the package gives this name to its function
 
@@ -54,11 +55,6 @@ def opened(job: Job, **session: Any) -> AppTest:
     for name, value in session.items():
         app.session_state[name] = value
     return sound(app.run())
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].stack_trace
-    return app
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from lvmviz.runs.job import Trace
 from lvmviz.summaries import vae as summaries
 from lvmviz.ui import vae_desk, vae_evidence, vae_films, vae_images
 from lvmviz.ui.code import script, snapshot
+from tests.widgets import visited, words
 
 ROOT = Path(__file__).parents[1]
 PAGE = str(ROOT / "pages/07_vae_lab.py")
@@ -27,17 +28,7 @@ SHORT = {"iterations": "4", "data.count": "120"}
 
 
 def opened(**link: str) -> AppTest:
-    app = AppTest.from_file(PAGE, default_timeout=60)
-    for name, value in link.items():
-        app.query_params[name] = value
-    app.run()
-    assert not app.exception, app.exception[0].stack_trace
-    return app
-
-
-def words(app: AppTest) -> str:
-    told = (*app.markdown, *app.caption, *app.error, *app.warning)
-    return "\n".join(element.value for element in told)
+    return visited(PAGE, **link)
 
 
 def buttons(app: AppTest) -> list[str]:

@@ -167,8 +167,8 @@ class VI(Algorithm):
             raise ValueError(
                 f"{self.target.name()} has {self.target.dim} dimensions: choose a posterior with one"
             )
-        drawn = not self.gradient.exact and not self.gradient.surrogate
-        if drawn and not isinstance(self.objective, ReverseKL):
+        any_objective = self.gradient.exact or isinstance(self.gradient, Reparameterized)
+        if not any_objective and not isinstance(self.objective, ReverseKL):
             raise ValueError(
                 f"{self.gradient.name()} estimates the ELBO's gradient, not that of {self.objective.name()}: "
                 "choose the exact gradient"

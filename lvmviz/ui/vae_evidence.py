@@ -84,7 +84,7 @@ def _tasks(trace: Trace, index: int, half: str) -> list[Task]:
         return tasks
     if exact:  # then those between, until a line may be drawn
         tasks += [Task(k, "test", False) for k in summaries.keyframes(trace.steps, WHOLE)[::-1]]
-    return [Task(index, half, False), *[Task(index, half, True)] * exact, *tasks]
+    return list(dict.fromkeys([Task(index, half, False), *[Task(index, half, True)] * exact, *tasks]))
 
 
 def _open(trace: Trace, tasks: list[Task]) -> list[Task]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from streamlit.testing.v1 import AppTest
 
 from lvmviz.ui.site import PageFile, pages
-from tests.widgets import control
+from tests.widgets import control, sound
 
 ROOT = Path(__file__).parents[2]
 PAGES = pages()
@@ -20,11 +20,6 @@ def opened(page: PageFile, **link: str) -> AppTest:
     for name, value in link.items():
         app.query_params[name] = value
     return app.run()
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].stack_trace
-    return app
 
 
 def test_every_page_says_its_title_and_group() -> None:

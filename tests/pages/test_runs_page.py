@@ -25,6 +25,7 @@ from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.store import Store, title
 from lvmviz.tables import read_table
 from lvmviz.ui import run_desk, run_numbers, runs, site
+from tests.widgets import sound
 
 ROOT = Path(__file__).parents[2]
 PAGES = ROOT / "pages"
@@ -56,11 +57,6 @@ def opened(path: str = PAGE, **link: str) -> AppTest:
     for name, value in link.items():
         app.query_params[name] = value
     return sound(app.run())
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].stack_trace
-    return app
 
 
 def parts(app: AppTest, kind: str) -> list[dict[str, Any]]:

@@ -13,7 +13,7 @@ from lvmviz import EM, ByHand, Iris, Stored, Wine, own_data
 from lvmviz.core import Choice, field_types, knobs
 from lvmviz.tables import read_table
 from lvmviz.ui import link_of
-from tests.widgets import control
+from tests.widgets import control, sound
 
 TABLE = "a,b,c\n1,2,3\n2,1,5\n3,5,9\n9,2,1\n4,4,2\n"
 
@@ -70,11 +70,6 @@ def opened(script: Any, link: dict[str, str]) -> AppTest:
     app = AppTest.from_function(script, default_timeout=60)
     app.query_params.update(link)
     return sound(app.run())
-
-
-def sound(app: AppTest) -> AppTest:
-    assert not app.exception, app.exception[0].stack_trace
-    return app
 
 
 def versioned(link: dict[str, str]) -> dict[str, str]:
