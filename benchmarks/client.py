@@ -8,6 +8,7 @@ import os
 import time
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 from streamlit.proto.BackMsg_pb2 import BackMsg
 from streamlit.proto.ForwardMsg_pb2 import ForwardMsg
@@ -16,6 +17,7 @@ from streamlit.runtime.state.session_state import STREAMLIT_INTERNAL_KEY_PREFIX
 from websockets.asyncio.client import ClientConnection, connect
 
 SHARE = 3.0  # as in ticker.js
+KEPT_RUNS = 2  # of a script, for which a browser keeps a long message: Streamlit's global.maxCachedMessageAge
 PATIENCE_S = 120.0  # for an answer; a loaded server may take long, and then that is the result
 
 
@@ -38,6 +40,13 @@ class Ticker(NamedTuple):
     due: float = 0.0  # not before this time
 
 
+class Held(NamedTuple):
+    """A message that a browser keeps, and the run in which it was last drawn."""
+
+    message: ForwardMsg
+    run: int
+
+
 class Visitor:
     """One session on one page. It polls where a browser would."""
 
@@ -58,6 +67,10 @@ class Visitor:
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._asking: set[asyncio.Task[None]] = set()
         self._news: dict[str, str] = {}
+        self._held: dict[str, Held] = {}  # long messages, by their hash: the server then sends the hash alone
+        self._runs = 0
+        self._films: dict[str, str] = {}  # by component: the address of what it shows
+        self._fetching: set[asyncio.Task[None]] = set()
         self._socket: ClientConnection
 
     async def __aenter__(self) -> Self:
@@ -95,6 +108,7 @@ class Visitor:
             await self._socket.send(self._message(fragment, trigger).SerializeToString())
             self.sent += 1
             await asyncio.wait_for(self._finished.get(), PATIENCE_S)
+            await asyncio.gather(*self._fetching)
             self._settle(fragment)
             return time.perf_counter() - asked
 
@@ -105,6 +119,7 @@ class Visitor:
         client.widget_states.widgets.extend(self._states.values())
         if trigger is not None:
             client.widget_states.widgets.append(trigger)
+        client.cached_message_hashes.extend(self._held)
         client.context_info.timezone = "UTC"
         client.context_info.color_scheme = "light"
         client.context_info.url = f"{self.address}/{self.page}"
@@ -142,7 +157,20 @@ class Visitor:
             self.bytes += len(data)
             message = ForwardMsg()
             message.ParseFromString(data)
-            self._hear(message)
+            self._hear(self._whole(message))
+
+    def _whole(self, message: ForwardMsg) -> ForwardMsg:
+        """The message itself where only its hash came; a browser keeps what is long for some runs."""
+        if message.WhichOneof("type") == "ref_hash":
+            held = ForwardMsg()
+            held.CopyFrom(self._held[message.ref_hash].message)
+            held.metadata.CopyFrom(message.metadata)
+            message, hash = held, message.ref_hash
+        else:
+            hash = message.hash
+        if message.metadata.cacheable or hash in self._held:
+            self._held[hash] = Held(message, self._runs)
+        return message
 
     def _hear(self, message: ForwardMsg) -> None:
         kind = message.WhichOneof("type")
@@ -154,6 +182,11 @@ class Visitor:
             self.faults.append("a fragment runs by itself in a way this visitor does not follow")
         elif kind == "script_finished":
             early = ForwardMsg.ScriptFinishedStatus.FINISHED_EARLY_FOR_RERUN
+            if message.script_finished == ForwardMsg.ScriptFinishedStatus.FINISHED_SUCCESSFULLY:
+                self._runs += 1
+                late = [hash for hash, held in self._held.items() if self._runs - held.run > KEPT_RUNS]
+                for hash in late:
+                    del self._held[hash]
             if message.script_finished != early:
                 self._finished.put_nowait(message.script_finished)
 
@@ -169,6 +202,23 @@ class Visitor:
         self.controls[id] = Control(kind, id, getattr(about, "label", ""), fragment, path, about)
         if kind == "bidi_component" and about.component_name == "lvmviz_ticker":
             self._ticker(id, fragment, json.loads(about.json))
+        if kind == "bidi_component" and about.component_name == "lvmviz_plot":
+            self._film(id, json.loads(about.json).get("at", ""))
+
+    def _film(self, id: str, at: str) -> None:
+        """Fetch a long film, as plot.js does."""
+        if at and self._films.get(id) != at:
+            task = asyncio.create_task(asyncio.to_thread(self._fetch, at))
+            self._fetching.add(task)
+            task.add_done_callback(self._fetching.discard)
+        self._films[id] = at
+
+    def _fetch(self, at: str) -> None:
+        try:
+            with urlopen(f"{self.address}/{at}", timeout=PATIENCE_S) as answer:
+                self.bytes += len(answer.read())
+        except OSError as fault:
+            self.faults.append(f"a film did not come: {fault}")
 
     # ---- what the page's own ticker does in a browser (lvmviz/ui/js/ticker.js) ----
 

@@ -21,6 +21,7 @@ PLAYER = "player"  # the trace's channel: every view below follows it
 FLOOR = "The regularizer is wider than the data's narrowest direction, so it sets the shapes. Lower it."
 SEED = Knob(0, 9999, "Another seed draws another start.", "Seed", "box")
 ITERATIONS = Knob(1, 500, "EM stops earlier when it has settled.", "At most this many iterations", more=True)
+GROWING = 64  # half-steps of a run that goes on, about: all of them when it has ended
 PICTURE, CURVE = 318, 146  # heights, px
 NAMES = {
     "log_evidence": "log p(X)/N",
@@ -132,7 +133,7 @@ def _trace(controls: ui.Controls) -> Trace | None:
         ui.afresh(job.id)
         if summaries.floor_binds(em):
             ui.note(FLOOR)
-        return ui.keep(ui.live(job))
+        return ui.keep(ui.live(job, growing=GROWING))
     except (ValueError, LookupError, OSError) as fault:
         ui.failed(str(fault))
         if isinstance(fault, TooFewPoints):

@@ -625,7 +625,8 @@ def test_a_tables_id_changes_with_what_it_shows(sent):
         base,
         base | {"rows": [["1", "2"], ["3", "5"]]},
         base | {"rows": rows[::-1]},
-        base | {"rows": None, "frames": [rows]},
+        base | {"rows": None, "frames": lambda: [rows], "depends": (1,)},
+        base | {"rows": None, "frames": lambda: [rows], "depends": (2,)},
         base | {"rows": [[table.ring("#000000", "1"), "2"]]},
         base | {"rows": [[table.dot("#000000", "1"), "2"]]},
         base | {"height": 10},
@@ -678,7 +679,7 @@ def log_weighted(weight: Any, mean: Any, sigma: Any, points: np.ndarray) -> np.n
 @over_jobs
 def test_the_components_table_is_what_numpy_says(traces, job):
     trace = traces[job.id]
-    frames = components._frames(f"test {job.id}", trace, False)
+    frames = components._frames(trace, False)
     points = trace.job.algorithm.data.table().points
     assert len(frames) == len(trace)
     for rows, snapshot in zip(frames[:8] + frames[-1:], [*trace][:8] + [trace[-1]], strict=True):
@@ -705,7 +706,7 @@ def test_the_components_table_is_what_numpy_says(traces, job):
 
 
 def payload(made: Any) -> dict[str, Any]:
-    data = json.loads(plot._payload.__wrapped__("test", 1.0, lambda: made))
+    data = json.loads(plot.film_text(made, 1.0))
     json.dumps(data, allow_nan=False)  # a browser reads no NaN and no Infinity
     for move in data["film"]["moves"] if "film" in data else data["moves"]:
         for key, kind in (("f32", "<f4"), ("affine", "<f4")):

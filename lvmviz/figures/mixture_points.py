@@ -174,7 +174,7 @@ def png(pixels: np.ndarray) -> bytes:
     up = np.diff(lines, axis=0, prepend=np.zeros_like(lines[:1]))  # filter 2: what the line above has not
     body = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1).tobytes()
     header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(body, 9)) + _chunk(b"IEND", b"")
+    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(body, 6)) + _chunk(b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + parts
 
 

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from lvmviz.ui import answers
+from lvmviz.ui import answers, films
 
 JS = Path(__file__).parent / "js"
 PLOTLY = Path(plotly.__file__).parent / "package_data" / "plotly.min.js"
@@ -58,6 +58,7 @@ ROUTES = (
     Route("/lvmviz/{version}/plotly.min.js", _plotly),
     Route("/lvmviz/{version}/js/{name}", _module),
     answers.ROUTE,
+    films.ROUTE,
     Route("/healthz", _health),
 )
 

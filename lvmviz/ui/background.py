@@ -6,20 +6,19 @@ import bisect
 import contextlib
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import streamlit as st
 
-from lvmviz.runs import engine, handle
+from lvmviz.runs import engine, handle, record
 from lvmviz.runs.codec import size
 from lvmviz.runs.files import unchanged
 from lvmviz.runs.job import Job, Snapshot, Trace
-from lvmviz.runs.queue import waiting
 from lvmviz.runs.run import MissingRun, Run, RunBusy
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, run_id
 from lvmviz.runs.trace import StoredTrace, steps_kept
-from lvmviz.ui import frame, state, ticker, watchers
+from lvmviz.ui import frame, state, ticker, watchers, words
 from lvmviz.ui.owner import owner
 
 CACHE = 64_000_000  # bytes of a run's states that are kept in memory, so that each is read once
@@ -88,9 +87,15 @@ def again(job: Job) -> None:
 # ---- its trace ----
 
 
-def trace_of(run: Run, active: bool = False) -> Trace:
-    """The snapshots so far; each is read once where they are small."""
-    stored = StoredTrace(run.job, run.path, _steps(run, active))
+def trace_of(run: Run, active: bool = False, most: int = 0) -> Trace:
+    """The snapshots so far; each is read once where they are small.
+
+    Of a run that goes on there are about `most`, if that is not 0: what is drawn so often must not grow.
+    """
+    steps = _steps(run, active)
+    if active and most:
+        steps = in_view(steps, run.job.every, most)
+    stored = StoredTrace(run.job, run.path, steps)
     trace = _read(run, stored)
     for note in stored.notes:
         frame.note(frame.plain(note))
@@ -121,6 +126,19 @@ def _steps(run: Run, active: bool) -> list[int]:
         steps = steps_kept(run.path)
         place["seen"] = now, steps
     return steps
+
+
+def in_view(steps: Sequence[int], every: int, most: int) -> list[int]:
+    """Of many steps the newest, and of those before them some, evenly: half of `most` or a few more each.
+
+    As a run grows, what has left the view stays out, and what is in it changes seldom but at its end.
+    """
+    half = most // 2
+    if len(steps) <= most:
+        return list(steps)
+    apart = every * record.spacing(steps[-1] // every, half)
+    newest = bisect.bisect_left(steps, steps[-half] // apart * apart)
+    return [step for step in steps[:newest] if step % apart == 0] + list(steps[newest:])
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -204,11 +222,11 @@ def _progress(run: Run, status: Status) -> None:
     with st.container(key=f"row_{run.id}", horizontal=True, vertical_alignment="center", gap="small"):
         if status.state == "running":
             share = status.step / max(1, status.steps)
-            st.progress(min(1.0, share), f"{spoken(status)} :gray[{frame.plain(held(status))}]")
+            st.progress(min(1.0, share), f"{words.spoken(status)} :gray[{frame.plain(words.held(status))}]")
         else:
             ready = status.state != "queued" or engine.about(run.home)
             getting_ready = "The engine gets ready: that takes some seconds."
-            st.markdown(spoken(status, before(run)) if ready else getting_ready, width="stretch")
+            st.markdown(words.spoken(status, words.before(run)) if ready else getting_ready, width="stretch")
         buttons(run, status)
 
 
@@ -276,45 +294,3 @@ def _compute_here(run: Run) -> None:
 def here(job: Job) -> bool:
     """Whether somebody wants it computed in the page, as no engine can."""
     return run_id(job, owner()) in st.session_state.get(_HERE, ())
-
-
-# ---- words ----
-
-
-def before(run: Run) -> int | None:
-    """How many runs wait before this one; None when it does not wait."""
-    ids = waiting(run.home)
-    return ids.index(run.id) if run.id in ids else None
-
-
-def spoken(status: Status, wait: int | None = None) -> str:
-    """A status in one line."""
-    at = f"at step {status.step} of at most {status.steps}"
-    if status.state == "running":
-        rate = f", {pace(status.rate)} steps/s" if status.rate else ""
-        left = f", {duration(status.left_s)} left" if status.left_s is not None else ""
-        return f"Step {status.step} of at most {status.steps}{rate}{left}"
-    if status.state == "queued":
-        if wait:
-            return f"Waits for a worker: {wait} {'run is' if wait == 1 else 'runs are'} before it."
-        return "Waits for a worker: it is the next."
-    return f"{status.state.capitalize()} {at}."
-
-
-def held(status: Status) -> str:
-    """Where it runs, and the memory it takes."""
-    memory = f", {status.memory / 1e6:,.0f} MB" if status.memory and status.active else ""
-    return f"on {status.device}{memory}" if status.device else ""
-
-
-def pace(rate: float) -> str:
-    """Steps a second with two or three digits."""
-    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.1f}" if rate >= 1 else f"{rate:.2f}"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as a person says them."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import streamlit as st
-
 from lvmviz.figures.theme import number, tokens
 from lvmviz.runs.job import Trace
 from lvmviz.summaries import em as summaries
@@ -17,23 +15,24 @@ COLUMNS = [Column("", "left"), Column("weight π"), Column("points N"), Column("
 
 
 def components(trace: Trace, channel: str) -> None:
-    """Draw it, with how well the components agree with the labels where there are some."""
+    """Draw it."""
     frame.head("components", "Components", "")
+    dark = frame.dark()
     table(
         "components",
         COLUMNS,
-        frames=_frames(trace.key, trace, frame.dark()),
+        frames=lambda: _frames(trace, dark),
+        depends=(trace.key, dark),
         alt="Weight, number of points and smallest eigenvalue of every component",
         height=int(HEIGHT * frame.scale()),
         channel=channel,
     )
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
-def _frames(key: tuple[str, int, int], _trace: Trace, dark: bool) -> list[list[list[Cell]]]:
+def _frames(trace: Trace, dark: bool) -> list[list[list[Cell]]]:
     colours = tokens(dark).categories
-    counts = summaries.counts(_trace)
-    weights, eigenvalues = summaries.weights(_trace), summaries.smallest_eigenvalues(_trace)
+    counts = summaries.counts(trace)
+    weights, eigenvalues = summaries.weights(trace), summaries.smallest_eigenvalues(trace)
     return [
         [
             [ring(colours[k], str(k + 1)), number(pi, 3), number(n, 1), _small(eigenvalue)]

@@ -10,7 +10,7 @@ from lvmviz.runs import engine, handle
 from lvmviz.runs.job import LONG, Job, Trace
 from lvmviz.runs.store import run_id, title
 from lvmviz.summaries import vae as summaries
-from lvmviz.ui import background, frame, runs, state
+from lvmviz.ui import background, frame, runs, state, words
 from lvmviz.ui.live import LONG_S, live
 from lvmviz.ui.owner import owner
 from lvmviz.ui.runs import Listed
@@ -90,7 +90,7 @@ def _offer() -> None:
         live(FIRST)
         return
     box = frame.empty("No VAE of images is trained yet.", name="start", height=EMPTY)
-    seconds = background.duration(max(1.0, LONG_S * FIRST.steps * FIRST.algorithm.effort() / LONG))
+    seconds = words.duration(max(1.0, LONG_S * FIRST.steps * FIRST.algorithm.effort() / LONG))
     box.button(f"Train on Digits, {seconds} at most", key="start", on_click=_start)
     if fault := st.session_state.pop(_FAULT, ""):
         frame.failed(fault)

@@ -10,7 +10,7 @@ from streamlit.delta_generator import DeltaGenerator
 from lvmviz.runs import engine
 from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import LONG, Job, Snapshot, Trace
-from lvmviz.ui import background, frame, state
+from lvmviz.ui import background, frame, state, words
 
 PATIENCE = 0.4  # seconds without a word; then progress is shown
 LONG_S, BEARABLE_S = 2.0, 60.0  # what is long takes so many seconds; what is waited for where no engine works
@@ -24,11 +24,12 @@ def _finished(id: str) -> dict[str, Trace]:
     return {}
 
 
-def live(job: Job) -> Trace | None:
+def live(job: Job, growing: int = 0) -> Trace | None:
     """The trace of a job as far as it is; None where there is nothing to show yet, which the page then says.
 
     Short work is computed here, with progress, an estimate and a stop; long work in the background, with a
-    strip that tells how it goes. The page draws itself again when there is more.
+    strip that tells how it goes. The page draws itself again when there is more; of a run that goes on there
+    are about `growing` snapshots, if that is not 0.
     Raises ValueError, with a sentence for the person, when the job cannot start.
     """
     with st.container(
@@ -36,10 +37,10 @@ def live(job: Job) -> Trace | None:
     ):  # whatever stands in it, what the page draws below keeps its place and stays in view
         if not job.long or background.here(job):
             return _inline(job)
-        return _watched(job) if engine.wanted() else _without_engine(job)
+        return _watched(job, growing) if engine.wanted() else _without_engine(job)
 
 
-def _watched(job: Job) -> Trace | None:
+def _watched(job: Job, growing: int) -> Trace | None:
     run = background.run_of(job)
     if run is None:
         box = frame.empty("The run of these settings was deleted.", name="deleted")
@@ -50,7 +51,7 @@ def _watched(job: Job) -> Trace | None:
     if status.state != "finished":
         background.drawn(run, shown)
         background.strip(run)
-    trace = background.trace_of(run, status.active)
+    trace = background.trace_of(run, status.active, growing)
     background.follow(trace, status.active)
     return trace if len(trace) else _nothing_yet(status.active)
 
@@ -75,10 +76,10 @@ def _without_engine(job: Job) -> Trace | None:
     off = "Work in the background is switched off (LVMVIZ_ENGINE=off)"
     if seconds > BEARABLE_S:
         raise ValueError(
-            f"{off}, and this may take {background.duration(seconds)}: "
+            f"{off}, and this may take {words.duration(seconds)}: "
             "switch it on, or choose fewer points or fewer steps"
         )
-    st.caption(f"{off}: this is computed here, in {background.duration(seconds)} at most.")
+    st.caption(f"{off}: this is computed here, in {words.duration(seconds)} at most.")
     return _inline(job)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Callable
@@ -12,7 +11,7 @@ import streamlit as st
 
 from lvmviz.figures.drawing import Drawing
 from lvmviz.figures.film import Film
-from lvmviz.ui import answers, frame
+from lvmviz.ui import answers, films, frame
 from lvmviz.ui.component import component
 
 
@@ -70,12 +69,6 @@ def grasp(name: str) -> Grasp:
     told = st.session_state[f"plot_{name}"]["hand"]
     places = tuple((float(place["loc"]), float(place["scale"])) for place in told["places"])
     return Grasp(places, int(told["request"]), bool(told["settled"]))
-
-
-@st.cache_resource(max_entries=256, show_spinner=False)
-def _payload(id: str, factor: float, _make: Callable[[], Film | Drawing]) -> str:
-    """The film's text, written once: a plot that stays as it is costs a rerun next to nothing."""
-    return film_text(_make(), factor)
 
 
 def film_text(made: Film | Drawing, factor: float) -> str:
@@ -136,11 +129,11 @@ def plot(
     empty place was clicked) and `.pick` ({trace, value} of a clicked mark's customdata), each for one run.
     """
     factor = frame.scale()
-    id = hashlib.sha256(repr((name, depends, factor)).encode()).hexdigest()[:16]
+    id = films.named(name, depends, factor)
     data = {
         "id": id,
         "name": name,
-        "film": _payload(id, factor, make),
+        **films.sent(id, films.text(id, lambda: film_text(make(), factor)), held=hand is not None),
         "height": int(height * factor),
         "alt": alt,
         "channel": channel,
@@ -158,6 +151,7 @@ def plot(
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,
         on_theme_change=nothing,
+        on_lost_change=nothing,
     )
 
 

@@ -16,7 +16,6 @@ from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, title
 from lvmviz.ui import frame, run_numbers, site, state
-from lvmviz.ui.background import pace
 from lvmviz.ui.code import spelled
 from lvmviz.ui.controls import Controls
 from lvmviz.ui.fit_link import URL, fit_link
@@ -24,6 +23,7 @@ from lvmviz.ui.links import link_of
 from lvmviz.ui.owner import owner
 from lvmviz.ui.run_numbers import settings
 from lvmviz.ui.table import Cell, Column, noted, picked, table
+from lvmviz.ui.words import pace
 
 RUN, OTHER, SEARCH = "run", "compare", "search"  # their names in the link
 STATES = ("all", "active", "queued", "running", "paused", "stopped", "finished", "failed", "interrupted")

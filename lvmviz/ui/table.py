@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import streamlit as st
 
-from lvmviz.ui import answers
+from lvmviz.ui import answers, films
 from lvmviz.ui.component import component
 from lvmviz.ui.plot import nothing
 
@@ -46,7 +46,8 @@ def table(
     alt: str,
     height: int,
     rows: Sequence[Sequence[Cell]] | None = None,
-    frames: Sequence[Sequence[Sequence[Cell]]] | None = None,
+    frames: Callable[[], Sequence[Sequence[Sequence[Cell]]]] | None = None,
+    depends: tuple[object, ...] = (),
     channel: str | None = None,
     picks: Sequence[str] | None = None,
     selected: str = "",
@@ -54,22 +55,25 @@ def table(
 ) -> None:
     """Draw `rows` with the current one marked, or the rows of the current frame out of `frames`.
 
+    `frames` is called only when `depends` is new.
     With `picks`, a name for each row, a row can be picked: the one that is `selected` is marked.
     """
     data: dict[str, Any] = {
         "name": name,
         "columns": [column._asdict() for column in columns],
         "rows": rows,
-        "frames": frames,
         "channel": channel,
         "picks": picks,
         "selected": selected,
         "height": height,
         "alt": alt,
     }
-    data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
+    if frames is not None:
+        film = films.named(name, depends)
+        data |= films.sent(film, films.text(film, lambda: json.dumps(frames())))
+    data["id"] = hashlib.sha256(json.dumps((data, depends)).encode()).hexdigest()[:16]
     data["answered"] = answers.count()
-    component("table")(key=f"table_{name}", data=data, on_pick_change=on_pick)
+    component("table")(key=f"table_{name}", data=data, on_pick_change=on_pick, on_lost_change=nothing)
 
 
 def picked(name: str) -> str:

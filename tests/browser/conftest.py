@@ -17,7 +17,8 @@ DRAWN = """() => {
     && document.querySelector("[data-testid=stSkeleton]") === null
     && document.querySelector("h1") !== null
     && (!staged || plots.length >= few || document.querySelector("[class*=st-key-empty_]") !== null)
-    && plots.every((plot) => plot.dataset.drawn);
+    && plots.every((plot) => plot.dataset.drawn)
+    && document.querySelector("[aria-busy=true]:is(.lv-plot, .lv-table)") === null;
 }"""
 
 

@@ -10,10 +10,15 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import urlencode
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Download, Page, expect
+from playwright.sync_api import Download, Page, Route, expect
+
+from lvmviz import EM
+from lvmviz.datasets import Blobs
+from lvmviz.ui import link_of
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).parents[2]
@@ -177,6 +182,58 @@ def test_link_of_a_step_opens_the_same_step(visit) -> None:
     on_frame(page, 3)
     assert thermometer(page) == numbers
     expect(page.locator("code").filter(has_text="trace[3]")).to_have_count(1)
+
+
+# ---- long films, which have addresses of their own ----
+
+LONG = "/mixtures?" + urlencode(link_of(EM(data=Blobs(points=3000), tolerance=0.0)))
+FILM = re.compile(r"/lvmviz/film/[0-9a-f]{24}$")
+SHOWN = "document.querySelectorAll('[data-name=picture] .point').length"
+
+
+def test_a_long_film_is_fetched_once_however_often_the_page_runs(visit) -> None:
+    asked: list[str] = []
+    page = visit("/mixtures")
+    page.on("request", lambda request: asked.append(request.url) if FILM.search(request.url) else None)
+    visit(LONG)
+    on_frame(page, 0)
+    assert page.evaluate(SHOWN) >= 3000 and len(set(asked)) == len(asked) >= 1
+    press(page, "e", 1)
+    asked.clear()
+    page.get_by_role("radio", name="Bound").click()
+    alt(page, "Blobs")
+    press(page, "m", 2)
+    assert not [url for url in asked if page.evaluate(SHOWN) < 3000]
+    page.get_by_role("radio", name="Steps").click()
+    quiet(page)
+    assert len(set(asked)) == len(asked) <= 1  # at most the bound's own
+    asked.clear()
+    seed = page.get_by_label("Seed", exact=True)
+    seed.fill("7")
+    seed.press("Enter")
+    expect(page).to_have_url(re.compile("seed=7"))
+    page.wait_for_function("document.querySelector('[aria-busy=true]:is(.lv-plot, .lv-table)') === null")
+    assert len(set(asked)) == len(asked) >= 1
+
+
+def test_a_film_that_the_server_has_let_go_of_is_made_again(visitor) -> None:
+    page, lost = visitor.page, []
+
+    def lose(route: Route) -> None:
+        lost.append(route.request.url)
+        if len(lost) == 1:
+            route.fulfill(status=404, body="no such film")
+        else:
+            route.continue_()
+
+    page.route(FILM, lose)
+    try:
+        visitor.visit(LONG.replace("3000", "2900"))
+        on_frame(page, 0)
+        assert page.evaluate(SHOWN) >= 2900 and len(lost) >= 2
+    finally:
+        page.unroute(FILM)
+    visitor.faults[:] = [fault for fault in visitor.faults if "404" not in fault]
 
 
 # ---- playing ----

@@ -49,11 +49,14 @@ def column(terms: Sequence[Decomposition], name: str) -> np.ndarray:
     return np.array([getattr(term, name) for term in terms])
 
 
+@functools.lru_cache(maxsize=16)
 def sample(count: int, most: int = SAMPLE) -> np.ndarray:
     """The rows, in order, that stand for so many: all, or `most` drawn at random and always the same."""
-    if count <= most:
-        return np.arange(count)
-    return np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    rows = np.arange(count)
+    if count > most:
+        rows = np.sort(np.random.default_rng(0).choice(count, most, replace=False))
+    rows.flags.writeable = False
+    return rows
 
 
 def floor_binds(algorithm: EM) -> bool:

@@ -1,6 +1,7 @@
 // Draws every figure of the app: Plotly.react on a node that stays, so zoom and hover survive each change.
 
 import { channel, hands, views } from "./bus.js";
+import { load } from "./films.js";
 import { film } from "./frames.js";
 import { Hand } from "./hand.js";
 import { Told } from "./told.js";
@@ -84,13 +85,25 @@ class Plot {
     const fresh = data.id !== this.id;
     if (fresh) {
       this.id = data.id;
-      this.frame = film(JSON.parse(data.film));
+      this.load(data);
     }
     this.grasp(data.hand, setStateValue);
     if (data.mark && !this.unmark) this.unmark = hands.follow(() => this.ring());
     this.mark = data.mark;
-    if (fresh || data.hand) this.draw();
+    if (data.hand && !fresh) this.draw();
     else this.ring();
+  }
+
+  /** Shows a film; while it is fetched the picture stays as it is. */
+  load(data) {
+    load(this.node, data, {
+      wanted: () => this.id === data.id && !this.closed,
+      take: (made) => {
+        this.frame = film(made);
+        this.draw();
+      },
+      lost: () => this.trigger("lost", data.id),
+    });
   }
 
   /** Takes an answer to a hand: another film, or another place for the mark, until Python sends its own. */
@@ -137,7 +150,7 @@ class Plot {
 
   async draw() {
     this.stale = true;
-    if (this.busy || this.held) return; // no two reacts overlap, and none under a drag
+    if (!this.frame || this.busy || this.held) return; // no two reacts overlap, and none under a drag
     this.busy = true;
     try {
       const Plotly = await plotly();

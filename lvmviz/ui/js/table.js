@@ -2,6 +2,7 @@
 // Everything is put in as text, never as HTML.
 
 import { channel, views } from "./bus.js";
+import { load } from "./films.js";
 
 function cell(column, content) {
   const made = document.createElement("td");
@@ -49,9 +50,19 @@ class Table {
     }
     if (data.id !== this.id) {
       this.id = data.id;
-      this.build();
+      if (data.rows) this.build(null);
+      else this.load(data);
+    } else {
+      this.show();
     }
-    this.show();
+  }
+
+  load(data) {
+    load(this.node, data, {
+      wanted: () => this.id === data.id && !this.closed,
+      take: (frames) => this.build(frames),
+      lost: () => this.tell("lost", data.id),
+    });
   }
 
   /** Takes an answer to a hand: other rows, until Python sends its own. */
@@ -60,12 +71,15 @@ class Table {
     this.fill(rows);
   }
 
-  build() {
+  /** Makes the table anew, of the frames that came or of the rows; until then it stays as it is. */
+  build(frames) {
+    this.frames = frames;
     const { scrollTop } = this.node;
     const focused = this.node.contains(document.activeElement) ? document.activeElement.dataset.pick : null;
     this.make();
     this.node.scrollTop = scrollTop;
     if (focused) this.node.querySelector(`[data-pick="${focused}"]`)?.focus();
+    this.show();
   }
 
   make() {
@@ -112,11 +126,11 @@ class Table {
 
   show() {
     const index = this.channel?.index ?? 0;
-    if (this.data.frames) {
-      const at = Math.min(index, this.data.frames.length - 1);
-      if (at !== this.filled) this.fill(this.data.frames[at]);
+    if (this.frames) {
+      const at = Math.min(index, this.frames.length - 1);
+      if (at !== this.filled) this.fill(this.frames[at]);
       this.filled = at;
-    } else if (this.channel) {
+    } else if (this.channel && this.data.rows) {
       this.mark(Math.min(index, this.data.rows.length - 1));
     }
     this.node.dataset.frame = index;
@@ -134,6 +148,7 @@ class Table {
   }
 
   close() {
+    this.closed = true;
     this.leave?.();
     if (views.get(this.data.name) === this) views.delete(this.data.name);
     this.node.remove();

@@ -1,0 +1,73 @@
+"""Films as the browser gets them: short ones with the page, long ones once, from an address of their own.
+
+Streamlit sends everything a page draws again whenever the page runs; a film of a megabyte is not for that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+INLINE = 60_000  # characters; what is longer has an address
+ROOM = 200_000_000  # characters of all films that are kept; those asked for longest ago are made again
+_SECRET = secrets.token_bytes(16)  # nobody can guess the address of a film of another's data
+_texts: OrderedDict[str, str] = OrderedDict()
+_making: dict[str, threading.Lock] = {}
+_lock = threading.Lock()
+
+
+def named(*about: object) -> str:
+    """A name for what depends on these alone; it cannot be guessed from outside this process."""
+    return hashlib.blake2b(repr(about).encode(), digest_size=12, key=_SECRET).hexdigest()
+
+
+def text(name: str, make: Callable[[], str]) -> str:
+    """The film of this name; made once, also where several ask for it at the same moment."""
+    with _lock:
+        if name in _texts:
+            _texts.move_to_end(name)
+            return _texts[name]
+        mine = _making.setdefault(name, threading.Lock())
+    with mine:
+        with _lock:
+            if name in _texts:
+                return _texts[name]
+        try:
+            made = make()
+        finally:
+            with _lock:
+                _making.pop(name, None)
+        _keep(name, made)
+        return made
+
+
+def _keep(name: str, made: str) -> None:
+    with _lock:
+        _texts[name] = made
+        room = sum(map(len, _texts.values()))
+        while room > ROOM and len(_texts) > 1:
+            room -= len(_texts.popitem(last=False)[1])
+
+
+def sent(name: str, text: str, held: bool = False) -> dict[str, str]:
+    """What the page tells the browser: the film, or where it is; one that a hand holds can not wait."""
+    return {"film": text} if held or len(text) <= INLINE else {"at": f"lvmviz/film/{name}"}
+
+
+def _film(request: Request) -> Response:
+    with _lock:
+        found = _texts.get(request.path_params["name"])
+    if found is None:  # the page draws it again
+        return Response("no such film", status_code=404, headers={"Cache-Control": "no-store"})
+    headers = {"Cache-Control": "private, max-age=3600, immutable"}
+    return Response(found, media_type="application/json", headers=headers)
+
+
+ROUTE = Route("/lvmviz/film/{name}", _film)
