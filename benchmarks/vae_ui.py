@@ -18,11 +18,17 @@ import time
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
+from urllib.parse import urlencode
 
 import numpy as np
 from playwright.sync_api import Browser, Page, sync_playwright
+from sklearn.datasets import load_digits
 
 from benchmarks.ui import CHROMIUM, COUNT_MESSAGES, FLAGS, ready, serve, spread
+from lvmviz import Job, OpenML, TrainVAE
+from lvmviz.image_sets import _write
+from lvmviz.images import Images
+from lvmviz.runs.handle import submit
 from lvmviz.runs.store import Store
 
 RESULTS = Path(__file__).parent / "results"
@@ -65,6 +71,10 @@ PIN = """async (selector) => {
 }"""
 
 
+POINTS = """() => document.querySelector('.lv-latent').parentElement.lvLatent.large.dots
+  .reduce((count, { x }) => count + x.length, 0)"""
+
+
 def main() -> None:
     """Measure, and print or save one JSON object."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
@@ -76,6 +86,7 @@ def main() -> None:
         with serve("app.py", home) as address:
             result: dict[str, object] = {"training": training(browser, address, Store(home))}
             result |= latent_space(browser, address)
+            result["hover_over_60000_points"] = many(browser, address, home)
         browser.close()
     result |= {
         "date": datetime.date.today().isoformat(),
@@ -162,6 +173,29 @@ def latent_space(browser: Browser, address: str) -> dict[str, object]:
         ready(page)
     page.close()
     return found | {"pin_to_numbers_ms": spread(times[2:])}
+
+
+def many(browser: Browser, address: str, home: str) -> dict[str, object]:
+    """Hover over the means of 60,000 images of 28 x 28 pixels: digits made larger, where MNIST would lie."""
+    os.environ["LVMVIZ_HOME"] = home
+    pixels, labels = load_digits(return_X_y=True)
+    large = np.kron(pixels.reshape(-1, 8, 8)[:, None] * 15.9, np.ones((1, 1, 3, 3)))[:, 0].astype(np.uint8)
+    some = np.random.default_rng(0).integers(0, len(large), OpenML().count)
+    whole = np.pad(large[some], ((0, 0), (2, 2), (2, 2)))
+    _write(OpenML()._file(), Images(whole, labels[some].astype(np.int64)))
+    run = submit(Job(TrainVAE(data=OpenML()), steps=2))
+    run.wait()
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}/latent_space?" + urlencode({"run": run.id, "show": "Training images"}))
+    page.wait_for_selector(".lv-latent[data-frames]", timeout=120_000)
+    ready(page)
+    page.wait_for_timeout(4000)
+    box = page.locator(".lv-latent").bounding_box()
+    assert box
+    found = _hover(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 10)
+    points = page.evaluate(POINTS)
+    page.close()
+    return found | {"points": points}
 
 
 def _hover(page: Page, x: float, y: float, seconds: float = 4.0) -> dict[str, float]:

@@ -26,7 +26,7 @@ FIRST = 1.6  # width of a tile of the first level: nodes 0.4 apart
 HALF = 6.4  # the first lattice reaches so far from 0, and farther where something lies there
 FARTHEST = 102.4
 LEVELS = 12
-DROP = 18.0  # nats below the top where nothing is left: beyond lies e^-18 = 2e-8 of a Gaussian
+DROP = 19.0  # nats below the top where nothing is left: beyond lies e^-19 = 6e-9 of a Gaussian
 EDGE = 19.0  # the same for what lies beyond the first lattice: e^-19 is 6e-9
 REACH = 6.5  # standard deviations of q, beyond which there is nothing of it: 8e-11
 DATA = 512  # data at once
@@ -61,7 +61,7 @@ class _Sums(NamedTuple):
     """Of every pair's nodes, in four: even and odd rows and columns apart."""
 
     top: Tensor  # (P,) the highest log p(x, z)
-    bend: Tensor  # (P,) its largest second difference from node to node
+    reach: Tensor  # (P, 4) how high it may be in each quarter of the tile, between the nodes too
     mass: Tensor  # (P, 4) sum of p(x, z) exp(-top)
     within: Tensor  # (P, 4) sum of q
     gap: Tensor  # (P, 4) sum of q (log q - log p(x, z))
@@ -75,7 +75,6 @@ class _Level(NamedTuple):
     kl: Tensor
     error: Tensor  # of the evidence, or of all three
     top: Tensor  # (n,)
-    bend: Tensor  # (n,) second difference where the top is
 
 
 class _Last(NamedTuple):
@@ -130,7 +129,7 @@ class LatentPlane:
         told = best = _told(pairs, sums, width, count, with_q)
         for _ in range(LEVELS):
             open_ = ~(told.error <= self.tolerance)  # also where it is not a number
-            finer = _children(_active(pairs, sums, told, open_, _near(pairs, q, width) & with_q))
+            finer = _active(pairs, sums, told, open_, q if with_q else None, width)
             if not len(finer.datum) or len(finer.datum) > PAIRS * (count + 20):
                 break
             width *= 0.5
@@ -230,8 +229,9 @@ def _nodes(tiles: Tensor, width: float) -> Tensor:
 def _sums(joint: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Sums:
     """The sums of log p(x, z) (P, NODES) and of q."""
     square = joint.view(-1, SIDE, SIDE)
-    bend = torch.maximum(*(square.diff(n=2, dim=side).abs().flatten(1).amax(1) for side in (1, 2)))
-    top = joint.amax(1)
+    steep = sum(square.diff(dim=side).abs_().flatten(1).amax(1, keepdim=True) for side in (1, 2))
+    quarters = joint.view(-1, 2, 2, 2, 2).amax((2, 4)).flatten(1)
+    top = quarters.amax(1)
     mass = (joint - top.unsqueeze(1)).exp_() @ _COLOURS
     within, gap = torch.zeros_like(mass), torch.zeros_like(mass)
     if with_q:
@@ -240,7 +240,7 @@ def _sums(joint: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Su
         weight = log_q.exp()
         within[near] = weight @ _COLOURS
         gap[near] = (weight * (log_q - joint[near])) @ _COLOURS
-    return _Sums(top, bend, mass, within, gap)
+    return _Sums(top, quarters + 0.5 * steep, mass, within, gap)
 
 
 def _log_q(pairs: _Pairs, q: Q, width: float) -> Tensor:
@@ -265,20 +265,18 @@ def _told(pairs: _Pairs, sums: _Sums, width: float, count: int, with_q: bool) ->
     """The integrals and how far black and white differ."""
     datum, area = pairs.datum, 4.0 * (width / SIDE) ** 2  # of a node of one of the four
     top = torch.full((count,), -torch.inf, dtype=torch.float64).scatter_reduce(0, datum, sums.top, "amax")
-    here = sums.top == top[datum]
-    bend = torch.zeros_like(top).scatter_reduce(0, datum, torch.where(here, sums.bend, 0.0), "amax")
     share = (sums.top - top[datum]).exp().unsqueeze(1)
     mass = _by_datum(sums.mass * share, datum, count) * area
     log_evidence = top + mass.mean(1).log()
     error = _apart(mass / mass.mean(1, keepdim=True))
     if not with_q:
-        return _Level(log_evidence, torch.zeros_like(top), torch.zeros_like(top), error, top, bend)
+        return _Level(log_evidence, torch.zeros_like(top), torch.zeros_like(top), error, top)
     within, gap = (_by_datum(part, datum, count) * area for part in (sums.within, sums.gap))
     # the integral of q log(q / p) - q + p, which is nowhere negative; p(z | x) integrates to one
     kl = gap + within * log_evidence.unsqueeze(1) - within + 1.0
     bound, between = -gap.mean(1), kl.mean(1)
     error += torch.maximum(_apart(kl), _apart(gap)) + (bound + between - log_evidence).abs()
-    return _Level(log_evidence, bound, between, error, top, bend)
+    return _Level(log_evidence, bound, between, error, top)
 
 
 def _apart(four: Tensor) -> Tensor:
@@ -304,14 +302,19 @@ def _edge(half: float) -> Tensor:
     )
 
 
-def _active(pairs: _Pairs, sums: _Sums, told: _Level, open_: Tensor, near: Tensor) -> _Pairs:
-    """The pairs with something of the posterior or of q, for data that are still open.
+def _active(pairs: _Pairs, sums: _Sums, told: _Level, open_: Tensor, q: Q | None, width: float) -> _Pairs:
+    """The quarters of tiles with something of the posterior or of q, for data that are still open.
 
-    A peak between nodes rises above them by at most the second difference there, so that much is allowed for.
+    Within half a step of a node the density may rise by half the steepest difference from node to node: for
+    a Gaussian that is also more than a peak between nodes rises above them.
     """
-    here = (sums.top > (told.top - DROP - told.bend)[pairs.datum]) | near
-    here &= open_[pairs.datum]
-    return _Pairs(pairs.datum[here], pairs.tile[here])
+    (rows,) = open_[pairs.datum].nonzero(as_tuple=True)
+    pairs, reach = _Pairs(pairs.datum[rows], pairs.tile[rows]), sums.reach[rows]
+    finer = _children(pairs)
+    here = (reach > (told.top - DROP)[pairs.datum].unsqueeze(1)).flatten()
+    if q is not None:
+        here |= _near(finer, q, 0.5 * width)
+    return _Pairs(finer.datum[here], finer.tile[here])
 
 
 def _children(pairs: _Pairs) -> _Pairs:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import json
 import math
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -18,8 +18,9 @@ from lvmviz.summaries import vae
 from lvmviz.summaries.latent import Image
 from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae import Moment
-from lvmviz.ui import frame
+from lvmviz.ui import films, frame
 from lvmviz.ui.component import component
+from lvmviz.ui.plot import nothing
 
 SIDE, MAP, ATLAS = 25, 121, 41  # tiles or points along a side: of the picture, of a map, of the atlas
 LARGE_TILE = 16  # px; of larger images there are fewer tiles
@@ -100,10 +101,12 @@ def modes(at: Moment) -> tuple[str, ...]:
 def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: Callable[[], None]) -> None:
     """Draw it. Only a pin is told to the server."""
     dark, side = frame.dark(), _side(at, ATLAS)
-    asked = (*at.key, view, mode, dark)
-    id = hashlib.sha256(repr(asked).encode()).hexdigest()[:16]
-    # apart from what a pin changes: what is the same text as before is not sent again
-    component("latent_still")(key="latent_still", data=_still(id, at, view, mode, dark, side), height=0)
+    id = films.named("latent", *at.key, view, mode, dark)
+    still = films.text(id, lambda: json.dumps(_still(at, view, mode, dark, side)))
+    # apart from what a pin changes: it is fetched once
+    component("latent_still")(
+        key="latent_still", data={"id": id, **films.sent(id, still)}, height=0, on_lost_change=nothing
+    )
     data = {
         "id": id,
         "centre": view.centre,
@@ -120,18 +123,17 @@ def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: 
     component("latent")(key="latent_plane", data=data, height=data["height"], on_pin_change=on_pin)
 
 
-@st.cache_resource(max_entries=32, show_spinner=False)
-def _still(id: str, _at: Moment, _view: View, _mode: str, _dark: bool, _side: int) -> dict[str, Any]:
+def _still(at: Moment, view: View, mode: str, dark: bool, side: int) -> dict[str, Any]:
     """What is large and stays as long as run, view, mode and theme do."""
-    back = MODES[_mode](_at, _view, _dark)
-    tiles = summaries.tiles(_at, _view, _side)
+    back = MODES[mode](at, view, dark)
+    tiles = summaries.tiles(at, view, side)
     atlas = {
         "source": figures.sprite(tiles),
-        "side": _side,
+        "side": side,
         "height": tiles.shape[2],
         "width": tiles.shape[3],
     }
-    return {"id": id, "back": back.source, "smooth": back.smooth, "dots": back.dots, "atlas": atlas}
+    return {"back": back.source, "smooth": back.smooth, "dots": back.dots, "atlas": atlas}
 
 
 def _colours(dark: bool) -> dict[str, Any]:

@@ -66,19 +66,20 @@ def test_a_click_pins_and_the_numbers_follow(visitor):
 
 
 def test_a_pin_does_not_send_the_atlas_again(visitor):
-    got: list[tuple[int, bool]] = []
-    seen = lambda data: got.append((len(data), b"latent_still" in bytes(data, "utf8")  # noqa: E731
-                                    if isinstance(data, str) else b'"atlas"' in data))  # fmt: skip
-    visitor.page.on("websocket", lambda socket: socket.on("framereceived", seen))
+    sizes: list[int] = []
+    asked: list[str] = []
+    page = visitor.page
+    page.on("websocket", lambda socket: socket.on("framereceived", lambda data: sizes.append(len(data))))
+    page.on("request", lambda sent: asked.append(sent.url) if "/lvmviz/film/" in sent.url else None)
     page = opened(visitor)
-    assert any(large for _, large in got)
-    got.clear()
+    assert asked and len(set(asked)) == len(asked)
+    asked.clear()
+    sizes.clear()
     x, y = middle(page)
     page.mouse.click(x + 40, y + 70)
     expect(page.locator(".lv-plot[data-name=pinned]")).to_contain_text("at the pin")
     expect(page).to_have_url(re.compile("at="))
-    assert not any(large for _, large in got)
-    assert 0 < sum(size for size, _ in got) < 250_000
+    assert not asked and 0 < sum(sizes) < 120_000
 
 
 CELLS = 8

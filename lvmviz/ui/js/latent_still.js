@@ -1,6 +1,8 @@
 // What of the latent plane is large and stays while the pin moves: its picture, its points, the decoded tiles.
 // It comes apart from the rest, once; the plane asks for it by its id.
 
+import { load } from "./films.js";
+
 const MOST = 6; // kept, so that going back to one is at once
 const stills = new Map();
 
@@ -50,9 +52,13 @@ async function read({ back, smooth, dots, atlas }) {
   return { back: under, smooth, dots, ...atlas, tiles: unpack(sprite, atlas) };
 }
 
-export default function ({ data }) {
+export default function ({ data, parentElement, setTriggerValue }) {
   const place = slot(data.id);
   if (place.begun) return;
   place.begun = true;
-  read(data).then(place.resolve, place.reject);
+  load(parentElement, data, {
+    wanted: () => stills.get(data.id) === place,
+    take: (made) => read(made).then(place.resolve, place.reject),
+    lost: () => setTriggerValue("lost", data.id),
+  });
 }
