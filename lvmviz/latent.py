@@ -310,14 +310,9 @@ def _active(pairs: _Pairs, sums: _Sums, told: _Level, open_: Tensor, q: Q | None
     """
     (rows,) = open_[pairs.datum].nonzero(as_tuple=True)
     pairs, reach = _Pairs(pairs.datum[rows], pairs.tile[rows]), sums.reach[rows]
-    finer = _children(pairs)
+    quarters = (2 * pairs.tile.unsqueeze(1) + _QUARTERS).flatten(0, 1)
+    finer = _Pairs(pairs.datum.repeat_interleave(4), quarters)
     here = (reach > (told.top - DROP)[pairs.datum].unsqueeze(1)).flatten()
     if q is not None:
         here |= _near(finer, q, 0.5 * width)
     return _Pairs(finer.datum[here], finer.tile[here])
-
-
-def _children(pairs: _Pairs) -> _Pairs:
-    """The four quarters of every tile."""
-    tiles = 2 * pairs.tile.unsqueeze(1) + _QUARTERS
-    return _Pairs(pairs.datum.repeat_interleave(4), tiles.flatten(0, 1))

@@ -247,10 +247,8 @@ class TrainVAE(Algorithm):
     def _told(self, state: VAEState, before: VAEState | None = None) -> tuple[VAEState, VAEInfo]:
         """The state with its numbers, or the one before where they are not finite."""
         with torch.no_grad():
-            halves = self._halves()
-            (train, kl, q), (test, test_kl, _) = (self._measured(state.weights, half) for half in halves[:2])
-        numbers = train - float(kl.sum()), train, float(kl.sum())
-        numbers += test - float(test_kl.sum()), test, float(test_kl.sum())
+            train, test, kl, means = self._measured(state.weights)
+        numbers = train[0] - train[1], *train, test[0] - test[1], *test
         if not all(map(math.isfinite, numbers)):
             return self._told(self._refused(numbers, before))
         batches, cause = int(state.batches), int(state.lost)
@@ -258,7 +256,7 @@ class TrainVAE(Algorithm):
             batches,
             batches / self._epoch(),
             *numbers,
-            active=int((q.means.var(0, correction=0) > ACTIVE).sum()),
+            active=int((means.var(0, correction=0) > ACTIVE).sum()),
             noise=self.likelihood.noise(self.own(state.weights)),
             beta=self.beta_at(batches),
             status=self._why(cause, batches) if cause else "training",
@@ -273,14 +271,19 @@ class TrainVAE(Algorithm):
             )
         return before._replace(lost=_count(1 if not math.isfinite(numbers[1] + numbers[4]) else 2))
 
-    def _measured(self, weights: VAEWeights, half: Tensor) -> tuple[float, Tensor, Q]:
-        """Of the first examples: the mean reconstruction, the mean KL (latent,), and their q's."""
-        x = half[:WATCHED]
-        noise = self._noise(fold_in(SPLIT, 1), 1, len(x)).to(x.device)
+    def _measured(self, weights: VAEWeights) -> tuple[list[float], list[float], Tensor, Tensor]:
+        """Both halves' mean reconstruction and KL; of training examples each latent's KL and the means of q."""
+        halves = [half[:WATCHED] for half in self._halves()[:2]]
+        x = torch.cat(halves)
+        noise = torch.cat([self._noise(fold_in(SPLIT, 1), 1, len(half)) for half in halves], 1).to(x.device)
         q = self.encode(weights, x)
         output = self.decode(weights, q.sample(noise))
-        reconstruction = self.likelihood.log_prob(output, x, self.own(weights))
-        return float(reconstruction.mean()), q.kl().mean(0), q
+        reconstruction = self.likelihood.log_prob(output, x, self.own(weights)).mean(0)
+        sizes = [len(half) for half in halves]
+        kl = [part.mean(0) for part in q.kl().split(sizes)]
+        told = [part.mean() for part in reconstruction.split(sizes)] + [part.sum() for part in kl]
+        numbers = torch.stack(told).tolist()
+        return numbers[::2], numbers[1::2], kl[0], q.means[: sizes[0]]
 
     def _why(self, cause: int, batches: int) -> str:
         epoch = 1 + batches // self._epoch()

@@ -1,4 +1,4 @@
-"""The methods as scikit-learn estimators: fit, transform, score."""
+"""The variational autoencoder as a scikit-learn estimator."""
 
 from __future__ import annotations
 
