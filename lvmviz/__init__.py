@@ -7,7 +7,20 @@ from lvmviz.algorithms.em import EM
 from lvmviz.algorithms.vae import TrainVAE
 from lvmviz.algorithms.vi import VI
 from lvmviz.core import Algorithm, Choice, choice, knob
-from lvmviz.datasets import Blobs, CrossedEllipses, Dataset, Digits, Iris, Moons, Stored, ThreeInARow, Wine
+from lvmviz.covariances import Covariance, Diagonal, Full, Spherical, Tied
+from lvmviz.datasets import (
+    Blobs,
+    BreastCancer,
+    CrossedEllipses,
+    Dataset,
+    Diabetes,
+    Digits,
+    Iris,
+    Moons,
+    Stored,
+    ThreeInARow,
+    Wine,
+)
 from lvmviz.divergences import Decomposition
 from lvmviz.families import Family, Gaussian, LaplaceQ, MixtureOf2, SinhArcsinh, StudentQ
 from lvmviz.formula_targets import Formula
@@ -23,6 +36,7 @@ from lvmviz.regularizers import Added, Floor, Regularizer
 from lvmviz.runs.execute import run
 from lvmviz.runs.handle import submit
 from lvmviz.runs.job import Job, Snapshot, Trace
+from lvmviz.schemes import ExpectationMaximization, GeneralizedEM, KMeans, Scheme, SoftKMeans
 from lvmviz.sigmoid import SigmoidModel
 from lvmviz.sklearn_api import VAE
 from lvmviz.starts import ByHand, KMeansPlusPlus, RandomPoints, Start
@@ -42,15 +56,17 @@ from lvmviz.targets import (
 from lvmviz.toys import Pinwheel, Rings, SwissRoll
 
 __all__ = [
-    "Adam", "Added", "Algorithm", "Bernoulli", "Blobs", "ByHand", "Cauchy", "Choice", "ConjugateGaussian",
-    "ContinuousBernoulli", "Convolutional", "CrossedEllipses", "Dataset", "Decomposition", "DigitImages",
-    "Digits", "EM", "EqualModes", "Estimator", "Exact", "Family", "Floor", "Formula", "ForwardKL",
-    "Gaussian", "GaussianNoise", "GradientAscent", "IWAE", "Iris", "Job", "KMeansPlusPlus", "LBFGS",
-    "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP", "MixtureOf2", "Moons",
-    "NaturalGradient", "Network", "Objective", "Observations", "OpenML", "Optimizer", "Pinwheel",
-    "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL", "Rings", "Rows",
-    "ScoreFunction", "SigmoidDecoder", "SigmoidModel", "SinhArcsinh", "Skewed", "Snapshot", "Spike", "Start",
-    "StickingTheLanding", "Stored", "StoredImages", "Student", "StudentQ", "SwissRoll", "Target",
-    "ThreeInARow", "Trace", "TrainVAE", "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose",
-    "knob", "log_evidence", "run", "submit",
+    "Adam", "Added", "Algorithm", "Bernoulli", "Blobs", "BreastCancer", "ByHand", "Cauchy", "Choice",
+    "ConjugateGaussian", "ContinuousBernoulli", "Convolutional", "Covariance", "CrossedEllipses",
+    "Dataset", "Decomposition", "Diabetes", "Diagonal", "DigitImages", "Digits", "EM", "EqualModes",
+    "Estimator", "Exact", "ExpectationMaximization", "Family", "Floor", "Formula", "ForwardKL", "Full",
+    "Gaussian", "GaussianNoise", "GeneralizedEM", "GradientAscent", "IWAE", "Iris", "Job", "KMeans",
+    "KMeansPlusPlus", "LBFGS", "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP",
+    "MixtureOf2", "Moons", "NaturalGradient", "Network", "Objective", "Observations", "OpenML",
+    "Optimizer", "Pinwheel", "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL",
+    "Rings", "Rows", "Scheme", "ScoreFunction", "SigmoidDecoder", "SigmoidModel", "SinhArcsinh", "Skewed",
+    "Snapshot", "SoftKMeans", "Spherical", "Spike", "Start", "StickingTheLanding", "Stored",
+    "StoredImages", "Student", "StudentQ", "SwissRoll", "Target", "ThreeInARow", "Tied", "Trace",
+    "TrainVAE", "TwoModes", "VAE", "VI", "Wine", "best_fit", "choice", "decompose", "knob",
+    "log_evidence", "run", "submit",
 ]  # fmt: skip

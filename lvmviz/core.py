@@ -75,11 +75,23 @@ class Choice(abc.ABC):
         for name, meta in knobs(type(self)).items():
             where, kind = f"{type(self).__name__}.{name}", field_types(type(self))[name]
             object.__setattr__(self, name, _checked(where, kind, meta, getattr(self, name)))
+        idle = self.idle({name: getattr(self, name) for name in knobs(type(self))})
+        for field in dataclasses.fields(self):  # type: ignore[arg-type]
+            if field.name in idle:
+                object.__setattr__(self, field.name, field.default)
 
     @classmethod
     def kind(cls) -> type[Choice]:
         """The kind this choice belongs to."""
         return next(base for base in cls.__mro__ if Choice in base.__bases__)
+
+    @classmethod
+    def idle(cls, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """The fields that change nothing when others have these values.
+
+        They are at their defaults then, so that equal work has one name, and have no controls.
+        """
+        return ()
 
     @classmethod
     def name(cls) -> str:

@@ -102,6 +102,46 @@ class Wine(Dataset):
         return _bundled(_load("wine"), WINE, self.features)
 
 
+CANCER = (
+    "radius", "texture", "perimeter", "area", "smoothness", "compactness", "concavity", "concave points",
+    "symmetry", "fractal dimension",
+)  # fmt: skip
+
+
+@choice
+class BreastCancer(Dataset):
+    """569 tumours, benign or malignant: ten measurements of their cells' nuclei (Street et al., 1993)."""
+
+    features: tuple[str, ...] = knob(
+        ("radius", "texture"), help="Which measurements EM sees.", options=CANCER, more=True
+    )
+
+    def _make(self) -> Table:
+        bunch = _load("breast_cancer")
+        points = bunch.data[:, : len(CANCER)]  # the means; standard errors and extremes follow
+        return select(_table(points, CANCER, bunch.target, bunch.target_names), self.features)
+
+
+DIABETES = (
+    "body mass index", "blood pressure", "age", "total cholesterol", "LDL", "HDL", "cholesterol ratio",
+    "triglycerides", "blood sugar",
+)  # fmt: skip
+
+
+@choice
+class Diabetes(Dataset):
+    """442 people with diabetes, nine measurements of each; no labels (Efron et al., 2004)."""
+
+    features: tuple[str, ...] = knob(
+        ("body mass index", "blood pressure"), help="Which measurements EM sees.", options=DIABETES, more=True
+    )
+
+    def _make(self) -> Table:
+        points = sklearn.datasets.load_diabetes(return_X_y=True, scaled=False)[0]
+        order = [2, 3, 0, 4, 5, 6, 7, 8, 9]  # column 1 is the sex, a code of two values
+        return select(_table(points[:, order], DIABETES), self.features)
+
+
 @choice
 class Digits(Dataset):
     """1797 handwritten digits of 8 x 8 pixels, seen through their first principal components."""

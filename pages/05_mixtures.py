@@ -162,7 +162,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
             labels=half_steps.labels(
                 moved, [info.iteration for info in infos], [info.collapsed for info in infos]
             ),
-            buttons=half_steps.buttons(moved, _ending(trace), tokens(ui.dark())),
+            buttons=half_steps.buttons(moved, _ending(trace), em.scheme, tokens(ui.dark())),
             trace_id=trace.job.id,
             steps=trace.steps,
             growing=ui.growing(trace),
@@ -174,7 +174,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
             [_entry(*row) for row in zip(infos, terms, strict=True)], decimals=4, unit="/N", channel=PLAYER
         )
         ui.components(trace, PLAYER)
-    ui.derivation(lines(infos[index]), decimals=2)
+    ui.derivation(lines(infos[index], em.scheme), decimals=2)
     link, elbo = ui.link(), number(infos[index].elbo, 4)
     ui.dock(
         "mixtures",
@@ -202,9 +202,9 @@ def _axes(controls: ui.Controls, trace: Trace) -> tuple[int, int]:
 def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) -> None:
     """The trace over the half-steps, or the bound over one parameter."""
     em = summaries.em(trace)
-    with ui.head(
-        "curves", "ELBO and log-likelihood per point", "each :orange[**E**] touches, each :green[**M**] lifts"
-    ):
+    e_does = "touches" if em.scheme.closes else "comes nearer"
+    said = f"each :orange[**E**] {e_does}, each :green[**M**] lifts"
+    with ui.head("curves", "ELBO and log-likelihood per point", said):
         shown = ui.switch("curves", "What the curves are over", CURVES, "Steps")
     if shown == "Steps":
         make, more = lambda: em_films.trace_chart(trace, ui.dark()), ()
@@ -232,7 +232,12 @@ def _ending(trace: Trace) -> str:
     """Why the trace goes no further."""
     info = trace[-1].info
     if info.collapsed:
-        return f"Component {info.collapsed} has collapsed: no step leads on from here."
+        which = (
+            "The shared covariance"
+            if summaries.em(trace).covariance.shared
+            else f"Component {info.collapsed}"
+        )
+        return f"{which} has collapsed: no step leads on from here."
     if ui.growing(trace):
         return "The run has not come further yet."
     if trace.job.algorithm.finished(trace[-1].state, info):

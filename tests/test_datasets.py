@@ -9,8 +9,21 @@ import sklearn.datasets
 from hypothesis import given
 from sklearn.decomposition import PCA
 
-from lvmviz import Blobs, CrossedEllipses, Dataset, Digits, Iris, Moons, Stored, ThreeInARow, Wine, own_data
-from lvmviz.datasets import IRIS, WINE, Synthetic, select
+from lvmviz import (
+    Blobs,
+    BreastCancer,
+    CrossedEllipses,
+    Dataset,
+    Diabetes,
+    Digits,
+    Iris,
+    Moons,
+    Stored,
+    ThreeInARow,
+    Wine,
+    own_data,
+)
+from lvmviz.datasets import CANCER, DIABETES, IRIS, WINE, Synthetic, select
 from lvmviz.tables import Table
 
 MADE = [cls() for cls in Dataset.options.values() if cls is not Stored]
@@ -39,6 +52,9 @@ def test_tables_are_whole(data):
 @over_data
 def test_labels_have_names(data):
     table = data.table()
+    if isinstance(data, Diabetes):
+        assert table.labels is None and table.label_names == ()
+        return
     assert table.labels is not None
     assert table.labels.shape == (len(table.points),) and np.issubdtype(table.labels.dtype, np.integer)
     assert set(table.labels.tolist()) == set(range(len(table.label_names)))
@@ -49,7 +65,7 @@ def test_labels_have_names(data):
 def test_tables_are_read_only(data):
     """They are kept and shared: whoever wrote into one would change everybody's."""
     table = data.table()
-    for array in (table.points, table.labels):
+    for array in (part for part in (table.points, table.labels) if part is not None):
         with pytest.raises(ValueError, match="read-only"):
             array[0] = 0
     with pytest.raises(AttributeError):
@@ -275,3 +291,23 @@ def test_select_keeps_all_when_nothing_is_named():
     table = Table(np.arange(6.0).reshape(3, 2), ("a", "b"), None, (), ())
     assert select(table, ()).columns == ("a", "b")
     np.testing.assert_array_equal(select(table, ["b"]).points, [[1.0], [3.0], [5.0]])
+
+
+def test_measurements_of_tumours_are_the_means_under_their_names():
+    bunch, table = sklearn.datasets.load_breast_cancer(), BreastCancer(features=CANCER).table()
+    names = [str(name) for name in bunch.feature_names]
+    for i, name in enumerate(CANCER):
+        assert (table.points[:, i] == bunch.data[:, names.index(f"mean {name}")]).all()
+    assert table.label_names == ("malignant", "benign") and np.bincount(table.labels).tolist() == [212, 357]
+
+
+def test_measurements_of_diabetes_are_those_that_scikit_learn_describes():
+    bunch = sklearn.datasets.load_diabetes(scaled=False)
+    told = dict(zip(DIABETES, ("bmi", "bp", "age", "s1", "s2", "s3", "s4", "s5", "s6"), strict=True))
+    table = Diabetes(features=DIABETES).table()
+    for i, name in enumerate(DIABETES):
+        assert (table.points[:, i] == bunch.data[:, bunch.feature_names.index(told[name])]).all()
+    assert (
+        "s1      tc, total serum cholesterol" in bunch.DESCR
+        and "s6      glu, blood sugar level" in bunch.DESCR
+    )

@@ -26,6 +26,7 @@ from lvmviz import (
     ByHand,
     Dataset,
     Digits,
+    ExpectationMaximization,
     Floor,
     Iris,
     Job,
@@ -88,7 +89,7 @@ def exact(line: Line) -> Decimal:
 @over_jobs
 def test_every_line_of_em_is_true(traces, job):
     for info in summaries.infos(traces[job.id]):
-        made = lines(info)
+        made = lines(info, ExpectationMaximization())
         assert len(made) == 8
         for line in made:
             if any(term.value is None for _, term in line.right):
@@ -107,7 +108,7 @@ def test_every_line_of_em_is_true(traces, job):
 @over_jobs
 def test_lines_of_em_say_who_moved(traces, job):
     for info in summaries.infos(traces[job.id]):
-        reasons = [line.reason for line in lines(info)]
+        reasons = [line.reason for line in lines(info, ExpectationMaximization())]
         assert all(reasons) and len(set(reasons)) == len(reasons)
         assert reasons[3].startswith({"start": "At the start", "E": "After E", "M": "After M"}[info.moved])
 
@@ -118,7 +119,7 @@ def test_latex_is_whole_and_in_the_themes_colours(traces, job, dark):
     colours = theme.tokens(dark)
     inks = {ink for ink in colours if isinstance(ink, str)}
     for info in summaries.infos(traces[job.id])[:12]:
-        for line in lines(info):
+        for line in lines(info, ExpectationMaximization()):
             text = latex(line, colours, 2)
             balanced(text)
             assert "nan" not in text.lower() and "undefined" not in text and "\u2212" not in text
@@ -188,7 +189,7 @@ def movements(count: int) -> list[str]:
 @pytest.mark.parametrize("count", range(1, 12))
 def test_half_steps_lead_where_they_say(count):
     moved, last = movements(count), count - 1
-    e, m, both = half_steps.buttons(moved, "The end.", theme.LIGHT)
+    e, m, both = half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.LIGHT)
     assert [button.label for button in (e, m, both)] == ["E", "M", "E+M"]
     assert len({button.key for button in (e, m, both)}) == 3
     for i in range(count):
@@ -207,7 +208,7 @@ def test_half_steps_lead_where_they_say(count):
 
 @given(moved=st.lists(st.sampled_from(["start", "E", "M"]), min_size=1, max_size=12))
 def test_buttons_stay_in_the_trace_whatever_moved(moved):
-    for button in half_steps.buttons(moved, "The end.", theme.DARK):
+    for button in half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.DARK):
         assert all(i <= to < len(moved) for i, to in enumerate(button.next))
         assert all(button.refusal[i] for i, to in enumerate(button.next) if to == i)
 
@@ -216,7 +217,7 @@ def test_buttons_stay_in_the_trace_whatever_moved(moved):
 def test_refusals_are_true(count):
     """Who is told to press a button can press it."""
     moved = movements(count)
-    e, m, both = half_steps.buttons(moved, "The end.", theme.LIGHT)
+    e, m, both = half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.LIGHT)
     for i in range(count):
         for button in (e, m, both):
             if button.next[i] == i:

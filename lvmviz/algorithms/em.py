@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lvmviz.core import Algorithm, Key, choice, knob, real
+from lvmviz.covariances import Covariance, Full
 from lvmviz.datasets import Dataset, Iris
 from lvmviz.divergences import Decomposition
 from lvmviz.kept import kept
@@ -22,6 +24,7 @@ from lvmviz.mixtures import (
     total_log_density,
 )
 from lvmviz.regularizers import Floor, Regularizer
+from lvmviz.schemes import ExpectationMaximization, Scheme
 from lvmviz.starts import RandomPoints, Start
 
 
@@ -72,7 +75,7 @@ class EMInfo(NamedTuple):
 
 @choice
 class EM(Algorithm):
-    """Expectation maximization for a mixture of Gaussians with full covariances.
+    """Expectation maximization for a mixture of Gaussians, and its relatives.
 
     E: q(z_n = k) = pi_k N(x_n | mu_k, Sigma_k) / p(x_n); M: theta = argmax E_q[log p(X, Z | theta)].
     Each is half a step: E closes the gap KL(q || p(Z | X, theta)), M lifts ELBO and log-likelihood
@@ -83,6 +86,8 @@ class EM(Algorithm):
 
     data: Dataset = knob(Iris(), help="The points to explain.", label="Data")
     components: int = knob(3, 1, 20, "How many Gaussians.", label="Components K")
+    scheme: Scheme = knob(ExpectationMaximization(), help="What E and M are.", label="Algorithm")
+    covariance: Covariance = knob(Full(), help="Which shapes the components may have.")
     start: Start = knob(RandomPoints(), help="Where the means begin.", label="Start")
     regularizer: Regularizer = knob(Floor(), help="What keeps a component from collapsing.", more=True)
     tolerance: float = knob(1e-5, 0.0, 1e-2, "Stop when log p(X)/N rises by less in one iteration.",
@@ -95,13 +100,15 @@ class EM(Algorithm):
             raise TooFewPoints(len(points), count)
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
         self.regularizer.refuse(spread)
-        spread = self.regularizer(spread.unsqueeze(0)).expand(count, -1, -1)
+        weights = torch.full((count,), 1.0 / count, dtype=points.dtype, device=points.device)
+        whole = spread
+        spread = self._limited(spread.unsqueeze(0).expand(count, -1, -1), weights)
         if bool(not_positive_definite(spread[:1], _reach(points)).any()):
             raise ValueError(
                 "the points lie on a line or plane: raise the regularizer, or leave out a feature"
             )
-        weights = torch.full((count,), 1.0 / count, dtype=points.dtype, device=points.device)
         theta = GaussianMixtureParams(weights, self.start.means(key, points, count), spread)
+        theta = self.scheme.start(theta, whole)
         # K times the same Gaussian: its posterior is 1/K everywhere, the q that knows nothing
         blank = theta._replace(means=points.mean(0).expand(count, -1))
         none = torch.zeros(count, dtype=torch.bool, device=points.device)
@@ -114,20 +121,31 @@ class EM(Algorithm):
         return self._told(self._e_step(state) if int(state.half_steps) % 2 == 0 else self._m_step(state))
 
     def finished(self, state: EMState, info: EMInfo) -> bool:
-        settled = info.moved == "M" and info.rise < self.tolerance * len(self._points())
+        least = self.tolerance * len(self._points())
+        settled = info.moved == "M" and self.scheme.settled(state.theta, state.theta_q, info.rise, least)
         return info.collapsed > 0 or settled
 
+    @classmethod
+    def idle(cls, values: Mapping[str, Any]) -> tuple[str, ...]:
+        """Balls of a fixed size have neither a shape to choose nor a variance to keep from 0."""
+        return () if values["scheme"].free else ("covariance", "regularizer")
+
     def _e_step(self, state: EMState) -> EMState:
-        return state._replace(theta_q=state.theta, half_steps=state.half_steps + 1)
+        return state._replace(theta_q=self.scheme.e(state.theta), half_steps=state.half_steps + 1)
 
     def _m_step(self, state: EMState) -> EMState:
         points = self._points()
-        theta = maximum_at(state.theta_q, points)
-        theta = theta._replace(covariances=self.regularizer(theta.covariances))
+        theta = self.scheme.m(maximum_at(state.theta_q, points), state.theta)
+        if self.scheme.free:
+            theta = theta._replace(covariances=self._limited(theta.covariances, theta.weights))
         collapsed = not_positive_definite(theta.covariances, _reach(points))
         # a collapsed Gaussian has no density: keep the last theta that had one
         kept = state.theta if bool(collapsed.any()) else theta
         return EMState(kept, state.theta_q, state.half_steps + 1, collapsed, state.log_lik)
+
+    def _limited(self, covariances: Tensor, weights: Tensor) -> Tensor:
+        """The best of the covariances that are allowed."""
+        return self.regularizer(self.covariance(covariances, weights))
 
     def effort(self) -> float:
         """On average over E and M: three passes, each with a triangular solve, exponentials and sums."""

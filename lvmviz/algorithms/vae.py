@@ -272,7 +272,7 @@ class TrainVAE(Algorithm):
         return before._replace(lost=_count(1 if not math.isfinite(numbers[1] + numbers[4]) else 2))
 
     def _measured(self, weights: VAEWeights) -> tuple[list[float], list[float], Tensor, Tensor]:
-        """Both halves' mean reconstruction and KL; of training examples each latent's KL and the means of q."""
+        """Both halves' mean reconstruction and KL; of training ones each latent's KL and the means of q."""
         halves = [half[:WATCHED] for half in self._halves()[:2]]
         x = torch.cat(halves)
         noise = torch.cat([self._noise(fold_in(SPLIT, 1), 1, len(half)) for half in halves], 1).to(x.device)

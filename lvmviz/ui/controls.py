@@ -47,6 +47,8 @@ class Controls:
             if meta.hidden:
                 continue
             default = getattr(base, field)
+            if field in cls.idle({name: getattr(base, name) for name in types} | values):
+                continue
             values[field] = (
                 self.choose(types[field], full, default, meta)
                 if isinstance(default, Choice)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from lvmviz.algorithms.em import EMInfo
+from lvmviz.schemes import Scheme
 from lvmviz.ui.derivation import Line, Term
 
 _EVIDENCE = r"\p{\log p(X\mid\theta{\theta})}"
@@ -18,12 +19,11 @@ _JENSEN = r"\sum_n\sum_k \q{q_{nk}}\log\frac{p(x_n,z_n{=}k\mid\theta{\theta})}{\
 
 AFTER = {
     "start": "At the start: q knows nothing, so the gap is wide",
-    "E": "After E: q is the posterior, the bound is tight",
     "M": "After M: higher, no longer tight",
 }
 
 
-def lines(info: EMInfo) -> list[Line]:
+def lines(info: EMInfo, scheme: Scheme) -> list[Line]:
     """Every line with its values; the sums are over all points, in nats."""
     evidence, elbo, gap = Term(_EVIDENCE, info.log_lik), Term(_ELBO, info.elbo), Term(_GAP, info.kl)
     joint, entropy = Term(_JOINT, info.joint), Term(_ENTROPY, info.entropy)
@@ -38,7 +38,13 @@ def lines(info: EMInfo) -> list[Line]:
             [("+", Term(_JENSEN, info.elbo))],
             gap,
         ),
-        Line(AFTER[info.moved], evidence, ">=", [("+", joint), ("+", entropy)], gap),
+        Line(
+            AFTER.get(info.moved, f"After E: {scheme.e_left}"),
+            evidence,
+            ">=",
+            [("+", joint), ("+", entropy)],
+            gap,
+        ),
         Line("What Jensen lost is exactly a KL", evidence, "=", [("+", elbo), ("+", gap)]),
         Line(
             "E: the left side has no q, so the best q makes KL = 0", elbo, "=", [("+", evidence), ("-", gap)]

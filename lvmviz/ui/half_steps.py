@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lvmviz.figures.theme import Tokens
+from lvmviz.schemes import Scheme
 from lvmviz.ui.player import Button
 
-AGAIN = {
-    "E": "E again changes nothing: q already is the posterior, KL = 0. Press M.",
-    "M": "M again changes nothing: θ already maximizes the ELBO of this q. Press E.",
-}
 FIRST_E = "q knows nothing of x yet, so M would make all components alike. Press E first."
 
 
-def buttons(moved: Sequence[str], end: str, colours: Tokens) -> list[Button]:
+def buttons(moved: Sequence[str], end: str, scheme: Scheme, colours: Tokens) -> list[Button]:
     """E, M and E+M for a trace whose frames say what moved ("start", "E" or "M"); `end` says why it ended."""
+    again = {"E": scheme.e_again, "M": scheme.m_again}
     last = len(moved) - 1
     frames = range(len(moved))
     after = [min(i + 1, last) for i in frames]
@@ -24,13 +22,11 @@ def buttons(moved: Sequence[str], end: str, colours: Tokens) -> list[Button]:
     both = [after[i] if moved[i] == "E" else min(i + 2, last) for i in frames]
 
     def said(name: str) -> list[str]:
-        return [end if i == last else FIRST_E if moved[i] == "start" else AGAIN[name] for i in frames]
+        return [end if i == last else FIRST_E if moved[i] == "start" else again[name] for i in frames]
 
     return [
-        Button(
-            "E", "e", colours.q_text, "E-step: q becomes the posterior; the gap closes (key E)", e, said("E")
-        ),
-        Button("M", "m", colours.theta_text, "M-step: θ maximizes the ELBO; both rise (key M)", m, said("M")),
+        Button("E", "e", colours.q_text, f"E-step: {scheme.e_does} (key E)", e, said("E")),
+        Button("M", "m", colours.theta_text, f"M-step: {scheme.m_does} (key M)", m, said("M")),
         Button("E+M", "n", colours.text, "One whole iteration (key N)", both, [end] * len(moved)),
     ]
 

@@ -65,13 +65,14 @@ def responsibilities(trace: Trace, rows: np.ndarray | None = None) -> np.ndarray
 def counts(trace: Trace) -> np.ndarray:
     """N_k, the points each component explains, at every snapshot (T, K).
 
-    The M-step after a q sets pi_k = N_k / N: where it is in the trace, no point is looked at again.
+    The M-step of EM after a q sets pi_k = N_k / N: where it is in the trace, no point is looked at again.
     """
     which, made = distinct_q(trace)
     points = table_points(trace)
     known: dict[int, np.ndarray] = {}
+    told = em(trace).scheme.maximizes
     for number, snapshot in zip(which.tolist(), trace, strict=True):
-        if _moved_by_q(snapshot.state):
+        if told and _moved_by_q(snapshot.state):
             known[number] = len(points) * on_cpu(snapshot.state.theta).weights.numpy()
     data = em(trace).data
     sums = [known[i] if i in known else _counted(theta, data) for i, theta in enumerate(made)]

@@ -62,7 +62,7 @@ def sample(count: int, most: int = SAMPLE) -> np.ndarray:
 def floor_binds(algorithm: EM) -> bool:
     """Whether the floor is wider than the narrowest direction of all the data."""
     floor = algorithm.regularizer
-    return isinstance(floor, Floor) and _narrowest(algorithm.data) < floor.amount
+    return algorithm.scheme.free and isinstance(floor, Floor) and _narrowest(algorithm.data) < floor.amount
 
 
 @functools.lru_cache(maxsize=64)
