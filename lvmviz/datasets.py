@@ -137,7 +137,7 @@ class Diabetes(Dataset):
     )
 
     def _make(self) -> Table:
-        points = sklearn.datasets.load_diabetes(return_X_y=True, scaled=False)[0]
+        points = np.asarray(sklearn.datasets.load_diabetes(return_X_y=True, scaled=False)[0])
         order = [2, 3, 0, 4, 5, 6, 7, 8, 9]  # column 1 is the sex, a code of two values
         return select(_table(points[:, order], DIABETES), self.features)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -46,6 +47,13 @@ def named(path: Path) -> Iterator[None]:
         if error.strerror:
             raise OSError(error.errno, error.strerror, str(path)) from error
         raise
+
+
+def remedy(error: OSError) -> str:
+    """What helps where something could not be written."""
+    elsewhere = "et LVMVIZ_HOME to a folder that can be written."
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+    return f"Free some space there, or s{elsewhere}" if full else f"S{elsewhere}"
 
 
 def sync_folder(folder: Path) -> None:

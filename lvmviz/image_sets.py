@@ -124,8 +124,7 @@ def _write(path: Path, images: Images) -> None:
         disk.write(path, _encode(images))
     except OSError as error:
         raise StoreError(
-            f"The images could not be kept in {path.parent}: {error.strerror or error}. "
-            "Free some space there, or set LVMVIZ_HOME to a folder that can be written."
+            f"The images could not be kept in {path.parent}: {error.strerror or error}. {disk.remedy(error)}"
         ) from error
 
 

@@ -62,8 +62,7 @@ def put(table: Table) -> str:
         _make_room(path)
     except OSError as error:
         raise StoreError(
-            f"The table could not be kept in {path.parent}: {error.strerror or error}. "
-            "Free some space there, or set LVMVIZ_HOME to a folder that can be written."
+            f"The table could not be kept in {path.parent}: {error.strerror or error}. {disk.remedy(error)}"
         ) from error
     return digest
 

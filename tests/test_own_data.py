@@ -261,9 +261,7 @@ def test_a_disk_that_cannot_be_written_is_told_and_left_clean(
     put(table(1))
     with monkeypatch.context() as patch:
         patch.setattr(tempfile if call == "mkstemp" else os, call, refuse)
-        with pytest.raises(
-            StoreError, match="Read-only file system. Free some space there, or set LVMVIZ_HOME"
-        ):
+        with pytest.raises(StoreError, match="Read-only file system. Set LVMVIZ_HOME to a folder"):
             put(table(2))
     assert len(list(data.iterdir())) == 1 and not leftovers(data)
     put(table(2))
@@ -272,7 +270,7 @@ def test_a_disk_that_cannot_be_written_is_told_and_left_clean(
 def test_a_home_that_is_no_folder_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("LVMVIZ_HOME", str(tmp_path / "file"))
-    with pytest.raises(StoreError, match="set LVMVIZ_HOME"):
+    with pytest.raises(StoreError, match="Set LVMVIZ_HOME"):
         put(table())
     with pytest.raises(StoreError, match="set LVMVIZ_HOME"):
         get("0" * 64)
@@ -289,7 +287,7 @@ except own_data.StoreError as error:
     print(error)
 """)
     out, err = child.communicate(timeout=60)
-    assert "could not be kept" in out and "set LVMVIZ_HOME" in out and not err
+    assert "could not be kept" in out and "Set LVMVIZ_HOME" in out and not err
     assert list(data.iterdir()) == []
 
 

@@ -24,10 +24,10 @@ import torch
 
 from lvmviz import __version__, own_data
 from lvmviz.core import Choice, canonical, knobs
-from lvmviz.disk import make_folder, named, write
+from lvmviz.disk import make_folder, named, remedy, write
 from lvmviz.runs import checks
 from lvmviz.runs.archive import Archive, opened
-from lvmviz.runs.files import Damaged, read_sealed, remedy, seal, write_sealed
+from lvmviz.runs.files import Damaged, read_sealed, seal, write_sealed
 from lvmviz.runs.job import WORKER_THREADS, Job, job_json
 from lvmviz.runs.record import KEEP, LINES, spacing
 from lvmviz.runs.report import failure

@@ -8,7 +8,6 @@ went, and no clock is asked.
 from __future__ import annotations
 
 import contextlib
-import errno
 import json
 import os
 import time
@@ -17,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lvmviz.disk import make_folder, sync_folder, write
+from lvmviz.disk import make_folder, remedy, sync_folder, write
 
 try:
     import fcntl
@@ -184,13 +183,6 @@ def _same(handle: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(handle), os.stat(path))
     except FileNotFoundError:
         return False
-
-
-def remedy(error: OSError) -> str:
-    """What helps where something could not be written."""
-    elsewhere = "et LVMVIZ_HOME to a folder that can be written."
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-    return f"Free some space there, or s{elsewhere}" if full else f"S{elsewhere}"
 
 
 def unchanged(error: Exception) -> str:

@@ -12,8 +12,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from lvmviz import __version__, own_data
-from lvmviz.disk import make_folder
-from lvmviz.runs.files import Damaged, read_sealed, remedy, write_sealed
+from lvmviz.disk import make_folder, remedy
+from lvmviz.runs.files import Damaged, read_sealed, write_sealed
 from lvmviz.runs.job import WORKER_THREADS, Job, job_json, title
 from lvmviz.runs.run import MissingRun, Run, RunBusy
 
