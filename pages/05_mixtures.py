@@ -3,14 +3,14 @@
 from lvmviz import EM, Decomposition, Job, ui
 from lvmviz.algorithms.em import EMInfo, TooFewPoints
 from lvmviz.core import Knob
-from lvmviz.datasets import Blobs, CrossedEllipses, Iris, Moons, Stored, ThreeInARow
+from lvmviz.datasets import Stored
 from lvmviz.figures.theme import number, tokens
-from lvmviz.regularizers import Floor
 from lvmviz.runs.job import Trace
 from lvmviz.starts import ByHand
 from lvmviz.summaries import em as summaries
 from lvmviz.ui import em_films, half_steps, own
 from lvmviz.ui.derivation_em import lines
+from lvmviz.ui.em_scenes import SCENES
 
 TITLE = "Mixtures"
 GROUP = "EM"
@@ -37,72 +37,6 @@ CURVES = {
     "Bound": "both over one mean: E makes the bound touch, M climbs it",
 }
 MOVED = {"start": "", "E": "q", "M": "θ"}
-
-SCENES = (
-    ui.Scene(
-        name="after-m",
-        title="E closed the gap. And M?",
-        question="q is the posterior and KL = 0. Will M leave the gap closed?",
-        answers=("It stays closed", "It opens"),
-        right=1,
-        reason="M moves θ, and the posterior with it; q stays where it was. ELBO and log-likelihood both "
-        "rise, the log-likelihood by more: the difference is the new gap. Press M.",
-        link=ui.link_of(EM(data=Iris())) | {"seed": "31", "step": "3", "line": "5"},
-    ),
-    ui.Scene(
-        name="three-in-a-row",
-        title="Three in a row",
-        question="Three blobs, three components, this start. Will EM find all three?",
-        answers=("Yes", "No"),
-        right=1,
-        reason="EM climbs the nearest hill: two components share one blob, and one has to cover two. It "
-        "ends at −2.58 nats per point; from seed 1 it reaches −2.49.",
-        link=ui.link_of(EM(data=ThreeInARow())),
-    ),
-    ui.Scene(
-        name="collapse",
-        title="Collapse on purpose",
-        question="20 points, K = 5, no regularizer. What happens to the likelihood?",
-        answers=("It settles", "It goes to infinity"),
-        right=1,
-        reason="One component is left with points on a line. Its variance goes to 0 and its density to "
-        "infinity: the likelihood has no maximum. Any regularizer above 0 mends it.",
-        link=ui.link_of(
-            EM(data=Blobs(points=20, clusters=1, spread=1.0), components=5, regularizer=Floor(amount=0.0))
-        )
-        | {"seed": "3"},
-    ),
-    ui.Scene(
-        name="crossed",
-        title="One centre, two shapes",
-        question="Both clusters have the same mean. Can EM tell them apart?",
-        answers=("Yes, by shape", "No"),
-        right=0,
-        reason="Full covariances give each component a direction. Where the two cross, q stays undecided: "
-        "those points keep a mixed colour.",
-        link=ui.link_of(EM(data=CrossedEllipses(), components=2)),
-    ),
-    ui.Scene(
-        name="moons",
-        title="The best fit is not the truth",
-        question="Two moons, two Gaussians. Will each component be one moon?",
-        answers=("Yes", "No"),
-        right=1,
-        reason="The likelihood knows nothing of moons: it prefers two ellipses that cover the points well. A "
-        "better likelihood is not a truer clustering.",
-        link=ui.link_of(EM(data=Moons(), components=2)),
-    ),
-    ui.Scene(
-        name="one-column",
-        title="A sum of bumps",
-        question="One length, three species. Will the marginal show three bumps?",
-        answers=("Yes", "No"),
-        right=1,
-        reason="Two species overlap so much that their bumps merge: a mixture can have fewer modes than "
-        "components.",
-        link=ui.link_of(EM(data=Iris(features=("petal length",)))) | {"seed": "2", "step": "400"},
-    ),
-)
 
 
 def draw() -> None:

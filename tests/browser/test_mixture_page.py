@@ -361,7 +361,8 @@ def test_shared_link_opens_the_same_for_a_stranger(visit, stranger) -> None:
 # ---- scenes ----
 
 
-SCENES = ["after-m", "three-in-a-row", "collapse", "crossed", "moons", "one-column"]
+SCENES = ["after-m", "three-in-a-row", "collapse", "crossed", "moons", "one-column", "distance-alone", "soft",
+          "half-hearted"]  # fmt: skip
 
 
 def test_every_scene_opens_asks_and_answers(visit) -> None:

@@ -6,10 +6,27 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from lvmviz import EM, Added, Diagonal, Floor, GeneralizedEM, Job, KMeans, Scheme, Spherical, Tied, run
+from lvmviz import (
+    EM,
+    Added,
+    Diagonal,
+    Floor,
+    GeneralizedEM,
+    Job,
+    KMeans,
+    Scheme,
+    SoftKMeans,
+    Spherical,
+    Tied,
+    Trace,
+    run,
+)
 from lvmviz.core import each
+from lvmviz.mixtures import responsibilities
 from lvmviz.ui import link_of
+from lvmviz.ui.em_scenes import SCENES
 from tests.widgets import control, sound, visited, words
 
 PAGE = str(Path(__file__).parents[2] / "pages" / "05_mixtures.py")
@@ -72,3 +89,37 @@ def test_a_shared_covariance_that_collapses_is_said_to_be_shared():
     app = visited(PAGE, **link_of(em), **{"data": "Blobs", "data.points": "20", "data.clusters": "1"})
     ends = {button["refusal"][-1] for button in player(app)["buttons"]}
     assert ends == {"The shared covariance has collapsed: no step leads on from here."}
+
+
+def ended(name: str) -> tuple[Trace, EM]:
+    """The trace of a scene and its EM, to its end."""
+    (link,) = [scene.link for scene in SCENES if scene.name == name]
+    app = visited(PAGE, **{key: str(value) for key, value in link.items()})
+    told = "\n".join(code.value for code in app.code)
+    space: dict = {}
+    exec(told[told.index("from lvmviz") :].partition("trace[")[0], space)  # the lines that the page prints
+    return space["trace"], space["em"]
+
+
+def right(trace: Trace, em: EM) -> float:
+    """The share of points in the right cluster, of two."""
+    table = em.data.table()
+    found = responsibilities(trace[-1].state.theta_q, torch.from_numpy(table.points.copy())).resp.argmax(1)
+    share = float((found.numpy() == table.labels).mean())
+    return max(share, 1.0 - share)
+
+
+def test_the_scenes_of_the_relatives_say_what_is_so():
+    trace, em = ended("distance-alone")
+    assert round(right(trace, em), 2) == 0.63
+    em = EM(data=em.data, components=2)
+    assert round(right(run(Job(em, steps=200, seed=1)), em), 2) == 0.90
+    trace, em = ended("soft")
+    apart = trace[-1].state.theta.means - torch.from_numpy(em.data.table().points.mean(0))
+    assert float(apart.abs().max()) < 0.02
+    means = run(Job(EM(scheme=SoftKMeans(stiffness=0.3)), steps=400))[-1].state.theta.means
+    assert float((means[0] - means[1]).norm()) > 1.0
+    trace, em = ended("half-hearted")
+    rises = [one.info.rise for one in trace]
+    assert trace[-1].info.iteration == 268 and min(rises) > -1e-9
+    assert run(Job(EM(), steps=400, seed=31))[-1].info.iteration == 68
