@@ -90,7 +90,8 @@ SCENES = (
         answers=("To three clusters", "All to one place"),
         right=1,
         reason="When the balls are wider than the data, all three tell the same story, and each centre moves "
-        "to the mean of everything. Play it; then raise the stiffness: near 0.3 one centre breaks away (MacKay, 2003).",
+        "to the mean of everything. Play it; then raise the stiffness: near 0.3 one centre breaks away "
+        "(MacKay, 2003).",
         link=link_of(EM(scheme=SoftKMeans(stiffness=0.1))),
     ),
     Scene(
