@@ -38,7 +38,7 @@ from lvmviz.runs.handle import submit
 from lvmviz.runs.job import Job, Snapshot, Trace
 from lvmviz.schemes import ExpectationMaximization, GeneralizedEM, KMeans, Scheme, SoftKMeans
 from lvmviz.sigmoid import SigmoidModel
-from lvmviz.sklearn_api import VAE
+from lvmviz.sklearn_api import VAE, BernoulliMixture, GaussianMixture
 from lvmviz.starts import ByHand, KMeansPlusPlus, RandomPoints, Start
 from lvmviz.targets import (
     Cauchy,
@@ -56,12 +56,13 @@ from lvmviz.targets import (
 from lvmviz.toys import Pinwheel, Rings, SwissRoll
 
 __all__ = [
-    "Adam", "Added", "Algorithm", "Bernoulli", "Blobs", "BreastCancer", "ByHand", "Cauchy", "Choice",
+    "Adam", "Added", "Algorithm", "Bernoulli", "BernoulliMixture", "Blobs", "BreastCancer", "ByHand",
+    "Cauchy", "Choice",
     "ConjugateGaussian", "ContinuousBernoulli", "Convolutional", "Covariance", "CrossedEllipses",
     "Dataset", "Decomposition", "Diabetes", "Diagonal", "DigitImages", "Digits", "EM", "EqualModes",
     "Estimator", "Exact", "ExpectationMaximization", "Family", "Floor", "Formula", "ForwardKL", "Full",
-    "Gaussian", "GaussianNoise", "GeneralizedEM", "GradientAscent", "IWAE", "Iris", "Job", "KMeans",
-    "KMeansPlusPlus", "LBFGS", "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP",
+    "Gaussian", "GaussianMixture", "GaussianNoise", "GeneralizedEM", "GradientAscent", "IWAE", "Iris", "Job",
+    "KMeans", "KMeansPlusPlus", "LBFGS", "Laplace", "LaplaceQ", "Likelihood", "LinearMap", "LogGamma", "MLP",
     "MixtureOf2", "Moons", "NaturalGradient", "Network", "Objective", "Observations", "OpenML",
     "Optimizer", "Pinwheel", "RandomPoints", "Regularizer", "Renyi", "Reparameterized", "ReverseKL",
     "Rings", "Rows", "Scheme", "ScoreFunction", "SigmoidDecoder", "SigmoidModel", "SinhArcsinh", "Skewed",

@@ -184,6 +184,7 @@ BAD = {
         "from lvmviz.algorithms import em",
         "import streamlit as st",
     ],  # a room nobody has built yet
+    "lvmviz.bernoulli_mixture": ["from lvmviz.algorithms.em import EM", "from lvmviz.sklearn_api import VAE"],
     "lvmviz.algorithms.em": [
         "from lvmviz.runs.job import Job",
         "from lvmviz import runs",
