@@ -11,7 +11,8 @@ from torch import Tensor
 from lvmviz.core import Choice, choice, knob
 from lvmviz.mixtures import GaussianMixtureParams
 
-HARD = 1e-8  # of the variances: so narrow, a posterior leaves each point to its nearest centre
+HARD = 1e-12  # of the variances: so narrow, a posterior leaves each point to its nearest centre
+TIE = 37.0  # nats by which the earlier of two equally near centres is preferred: e^-37 is lost beside 1
 NONE = 1e-12  # of all points; a component with fewer has no mean
 
 
@@ -25,6 +26,7 @@ class Scheme(Choice):
     e_again: ClassVar[str] = "E again changes nothing: q already is the posterior, KL = 0. Press M."
     e_left: ClassVar[str] = "q is the posterior, the bound is tight"
     m_does: ClassVar[str] = "θ maximizes the ELBO; both rise"
+    m_left: ClassVar[str] = "higher, no longer tight"
     m_again: ClassVar[str] = "M again changes nothing: θ already maximizes the ELBO of this q. Press E."
 
     def start(self, theta: GaussianMixtureParams, spread: Tensor) -> GaussianMixtureParams:
@@ -116,16 +118,20 @@ class KMeans(Scheme):
     title = "k-means"
     free = False
     closes = False
-    e_does = "every point goes to its nearest centre; the gap shrinks as far as whole points allow"
+    e_does = "every point goes to its nearest centre; of all q with whole points the smallest gap"
     e_again = "E again changes nothing: every point is with its nearest centre. Press M."
     e_left = "every point is with its nearest centre, a gap stays"
     m_does = "every centre moves to the mean of its points; the ELBO rises"
+    m_left = "the ELBO is higher, and the gap another"
 
     def start(self, theta: GaussianMixtureParams, spread: Tensor) -> GaussianMixtureParams:
         return SoftKMeans().start(theta, spread)
 
     def e(self, theta: GaussianMixtureParams) -> GaussianMixtureParams:
-        return theta._replace(covariances=HARD * theta.covariances)
+        count, most = len(theta.weights), 700.0 if theta.weights.dtype == torch.float64 else 80.0
+        order = torch.arange(count, dtype=theta.weights.dtype, device=theta.weights.device)
+        weights = torch.softmax(-min(TIE, most / max(count - 1, 1)) * order, 0)
+        return theta._replace(weights=weights, covariances=HARD * theta.covariances)
 
     def m(self, best: GaussianMixtureParams, now: GaussianMixtureParams) -> GaussianMixtureParams:
         return SoftKMeans().m(best, now)

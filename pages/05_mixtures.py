@@ -1,5 +1,7 @@
 """Mixtures: EM on a Gaussian mixture, half-step by half-step, with everything that moves on one screen."""
 
+import itertools
+
 from lvmviz import EM, Decomposition, Job, ui
 from lvmviz.algorithms.em import EMInfo, TooFewPoints
 from lvmviz.core import Knob
@@ -96,7 +98,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
             labels=half_steps.labels(
                 moved, [info.iteration for info in infos], [info.collapsed for info in infos]
             ),
-            buttons=half_steps.buttons(moved, _ending(trace), em.scheme, tokens(ui.dark())),
+            buttons=half_steps.buttons(moved, trace.steps, _ending(trace), em.scheme, tokens(ui.dark())),
             trace_id=trace.job.id,
             steps=trace.steps,
             growing=ui.growing(trace),
@@ -105,7 +107,10 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     with stage.evidence:
         ui.thermometer(lambda: terms, depends=depends, decimals=4, names=NAMES, channel=PLAYER)
         ui.ledger(
-            [_entry(*row) for row in zip(infos, terms, strict=True)], decimals=4, unit="/N", channel=PLAYER
+            [_entry(*row) for row in zip(infos, terms, _cut(trace), strict=True)],
+            decimals=4,
+            unit="/N",
+            channel=PLAYER,
         )
         ui.components(trace, PLAYER)
     ui.derivation(lines(infos[index], em.scheme), decimals=2)
@@ -136,7 +141,7 @@ def _axes(controls: ui.Controls, trace: Trace) -> tuple[int, int]:
 def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) -> None:
     """The trace over the half-steps, or the bound over one parameter."""
     em = summaries.em(trace)
-    e_does = "touches" if em.scheme.closes else "comes nearer"
+    e_does = "touches" if em.scheme.closes else "assigns"
     said = f"each :orange[**E**] {e_does}, each :green[**M**] lifts"
     with ui.head("curves", "ELBO and log-likelihood per point", said):
         shown = ui.switch("curves", "What the curves are over", CURVES, "Steps")
@@ -157,25 +162,28 @@ def _curves(controls: ui.Controls, trace: Trace, depends: tuple[object, ...]) ->
     ui.plot("curves", make, depends=depends, height=CURVE, alt=CURVES[shown], channel=PLAYER)
 
 
-def _entry(info: EMInfo, terms: Decomposition) -> ui.Entry:
+def _entry(info: EMInfo, terms: Decomposition, cut: bool) -> ui.Entry:
     name = f"{info.iteration} {info.moved}" if info.iteration else "start"
-    return ui.Entry(name, MOVED[info.moved], terms.elbo, terms.kl, "→ ∞" if info.collapsed else "")
+    word = "→ ∞" if info.collapsed else "…" if cut else ""
+    return ui.Entry(name, MOVED[info.moved], terms.elbo, terms.kl, word)
+
+
+def _cut(trace: Trace) -> list[bool]:
+    """Whether the half-step before each is left out: what changed since is not its work alone."""
+    return [False, *(now - was > 1 for was, now in itertools.pairwise(trace.steps))]
 
 
 def _ending(trace: Trace) -> str:
     """Why the trace goes no further."""
-    info = trace[-1].info
+    em, info = summaries.em(trace), trace[-1].info
     if info.collapsed:
-        which = (
-            "The shared covariance"
-            if summaries.em(trace).covariance.shared
-            else f"Component {info.collapsed}"
-        )
+        which = "The shared covariance" if em.covariance.shared else f"Component {info.collapsed}"
         return f"{which} has collapsed: no step leads on from here."
     if ui.growing(trace):
         return "The run has not come further yet."
     if trace.job.algorithm.finished(trace[-1].state, info):
-        return "EM has settled: E and M change nothing more."
+        changes = "E and M change nothing more" if em.scheme.maximizes else "an iteration changes too little"
+        return f"{em.scheme.name()} has settled: {changes}."
     return "This trace ends here: allow more iterations under More."
 
 

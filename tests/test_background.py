@@ -17,6 +17,7 @@ from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.store import Store, run_id
 from lvmviz.tables import read_table
 from lvmviz.ui import background, ticker, watchers
+from lvmviz.ui.player import _frame
 from lvmviz.ui.state import LAST
 from tests.test_live import live_module, same, sound
 
@@ -379,9 +380,13 @@ def test_who_looks_at_a_step_stays_there_when_others_come_and_go():
     walk(app, [0, 1, 2, 3])
     assert walk(app, [0, 1, 2, 3], to="2") == "2"
     assert walk(app, [0, 1, 2, 3, 4]) == "2"
-    assert walk(app, [0, 2, 4, 6]) == "1", "step 2 is now the second frame"
-    assert walk(app, [0, 4, 8]) == "", "step 2 is gone: the one before it"
-    assert walk(app, [0, 4, 8, 12]) == "", "who went to the start stays there"
+    assert walk(app, [0, 2, 4, 6]) == "2", "the link names the step, not the frame"
+    assert walk(app, [0, 4, 8]) == "2", "step 2 is gone and may come again"
+
+
+def test_the_frame_of_a_step_is_its_own_or_the_last_before_it():
+    assert [_frame(step, [0, 4, 8], 3) for step in (0, 3, 4, 7, 8, 9, 10**9)] == [0, 0, 1, 1, 2, 2, 2]
+    assert [_frame(step, (), 3) for step in (0, 1, 2, 3, 10**9)] == [0, 1, 2, 2, 2]
 
 
 def test_a_link_to_a_step_of_a_running_trace_opens_there():

@@ -538,7 +538,9 @@ LINES = {
 
 @pytest.mark.parametrize("name", LINES)
 def test_points_on_a_line_need_a_floor(name):
-    with pytest.raises(ValueError, match="on a line or plane: raise the regularizer, or leave out a feature"):
+    with pytest.raises(
+        ValueError, match="on a line or plane: raise the regularizer, leave out a feature, or choose"
+    ):
         EM(data=data(LINES[name]), components=2, regularizer=Floor(amount=0)).init(0)
     for regularizer in (Floor(amount=1e-3), Added(amount=1e-3)):
         trace = trace_of(data(LINES[name]), 60, components=2, regularizer=regularizer)

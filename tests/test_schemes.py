@@ -144,6 +144,43 @@ def test_k_means_ends_where_scikit_learn_does(data, seed):
     assert ours[-1].info.entropy == 0.0 and ours[-1].info.kl > 0.0
 
 
+@pytest.mark.parametrize(
+    ("features", "seed", "count"),
+    [(("petal length",), 14, 3), (("petal length",), 1, 20), (("petal length", "sepal width"), 5, 10)],
+)
+def test_k_means_knows_no_doubt_where_points_are_as_near_to_two_centres(features, seed, count):
+    made = trace(60, seed, data=Iris(features=features), components=count, scheme=KMeans())
+    assert all(one.info.entropy < 1e-9 for one in made[1:])
+    counts = summaries.counts(made)[1:]
+    np.testing.assert_allclose(counts, np.round(counts), atol=1e-9)
+    elbo = np.array([one.info.elbo for one in made])
+    assert (np.diff(elbo)[1:] >= -1e-10 * np.abs(elbo[2:])).all()
+
+
+def test_balls_need_no_regularizer_that_fits_the_columns_scales():
+    class Mixed(Blobs):
+        def _make(self):
+            table = super()._make()
+            return table._replace(points=table.points * [1e6, 1e-3])
+
+    with pytest.raises(ValueError, match="scales differ too much"):
+        EM(data=Mixed()).init(0)
+    for scheme in (KMeans(), SoftKMeans()):
+        made = trace(10, data=Mixed(), scheme=scheme)
+        assert made[-1].info.log_lik == pytest.approx(made[-1].info.elbo + made[-1].info.kl, rel=1e-10)
+
+
+def test_a_floor_binds_where_a_covariance_of_the_shape_can_be_so_narrow():
+    class Line(Blobs):
+        def _make(self):
+            table = super()._make()
+            return table._replace(points=np.stack([table.points[:, 0], 2.0 * table.points[:, 0]], 1))
+
+    binds = {cls.__name__: summaries.floor_binds(EM(data=Line(), covariance=cls())) for cls in NAMES}
+    assert binds == {"Full": True, "Tied": True, "Diagonal": False, "Spherical": False}
+    assert not summaries.floor_binds(EM(data=Line(), scheme=KMeans()))
+
+
 def test_k_means_stops_when_no_point_changes_its_centre():
     made = run(Job(EM(data=Iris(), scheme=KMeans(), tolerance=0.0), steps=400))
     assert len(made) < 60
@@ -249,7 +286,7 @@ def test_points_that_are_all_the_same_are_refused():
         EM(data=Same(), scheme=SoftKMeans()).init(0)
 
 
-def test_a_point_near_the_border_is_one_side_s_alone_and_one_on_it_is_shared():
+def test_a_point_near_the_border_is_one_side_s_and_one_on_it_the_first_one_s():
     theta = GaussianMixtureParams(
         torch.tensor([0.5, 0.5], dtype=torch.float64),
         torch.tensor([[-1.0], [1.0]], dtype=torch.float64),
@@ -257,7 +294,9 @@ def test_a_point_near_the_border_is_one_side_s_alone_and_one_on_it_is_shared():
     )
     points = torch.tensor([[-1e-6], [1e-6], [0.0]], dtype=torch.float64)
     q = responsibilities(KMeans().e(theta), points).resp
-    assert q[:2].tolist() == [[1.0, 0.0], [0.0, 1.0]] and q[2].tolist() == pytest.approx([0.5, 0.5], rel=1e-6)
+    assert q[:2].tolist() == [[1.0, 0.0], [0.0, 1.0]] and q[2].tolist() == pytest.approx(
+        [1.0, 0.0], abs=1e-15
+    )
 
 
 @pytest.mark.parametrize("scheme", list(each(Scheme)), ids=lambda scheme: type(scheme).__name__)

@@ -189,7 +189,9 @@ def movements(count: int) -> list[str]:
 @pytest.mark.parametrize("count", range(1, 12))
 def test_half_steps_lead_where_they_say(count):
     moved, last = movements(count), count - 1
-    e, m, both = half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.LIGHT)
+    e, m, both = half_steps.buttons(
+        moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.LIGHT
+    )
     assert [button.label for button in (e, m, both)] == ["E", "M", "E+M"]
     assert len({button.key for button in (e, m, both)}) == 3
     for i in range(count):
@@ -208,7 +210,9 @@ def test_half_steps_lead_where_they_say(count):
 
 @given(moved=st.lists(st.sampled_from(["start", "E", "M"]), min_size=1, max_size=12))
 def test_buttons_stay_in_the_trace_whatever_moved(moved):
-    for button in half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.DARK):
+    for button in half_steps.buttons(
+        moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.DARK
+    ):
         assert all(i <= to < len(moved) for i, to in enumerate(button.next))
         assert all(button.refusal[i] for i, to in enumerate(button.next) if to == i)
 
@@ -217,7 +221,9 @@ def test_buttons_stay_in_the_trace_whatever_moved(moved):
 def test_refusals_are_true(count):
     """Who is told to press a button can press it."""
     moved = movements(count)
-    e, m, both = half_steps.buttons(moved, "The end.", ExpectationMaximization(), theme.LIGHT)
+    e, m, both = half_steps.buttons(
+        moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.LIGHT
+    )
     for i in range(count):
         for button in (e, m, both):
             if button.next[i] == i:
@@ -606,6 +612,20 @@ def test_a_scene_file_without_a_table(data):
     made = own.scene_file("mixtures", data, {"components": "4"})
     assert (made["table"], made["version"], made["page"]) == (None, state.VERSION, "mixtures")
     assert taken(json.dumps(made, indent=1)) == {"components": "4"}
+
+
+def em_buttons(moved, colours):
+    steps = range(len(moved))
+    return half_steps.buttons(moved, steps, "The end.", ExpectationMaximization(), colours)
+
+
+def test_no_button_leads_across_half_steps_that_are_left_out():
+    moved, steps = ["start", "E", "M", "E", "M", "E", "M"], [0, 1, 2, 7, 8, 9, 10]
+    e, m, both = half_steps.buttons(moved, steps, "The end.", ExpectationMaximization(), theme.LIGHT)
+    assert e.next == [1, 1, 2, 3, 5, 5, 6] and m.next == [0, 2, 2, 4, 4, 6, 6]
+    assert both.next == [2, 2, 2, 4, 6, 6, 6]
+    assert e.refusal[2] == both.refusal[2] == half_steps.CUT and m.refusal[2].startswith("M again")
+    assert e.refusal[3].startswith("E again") and e.refusal[6] == "The end."
 
 
 # ---- tables ----

@@ -99,16 +99,12 @@ class EM(Algorithm):
         if len(points) < count:
             raise TooFewPoints(len(points), count)
         spread = torch.cov(points.T, correction=0).reshape(points.shape[1], -1)
-        self.regularizer.refuse(spread)
         weights = torch.full((count,), 1.0 / count, dtype=points.dtype, device=points.device)
-        whole = spread
-        spread = self._limited(spread.unsqueeze(0).expand(count, -1, -1), weights)
-        if bool(not_positive_definite(spread[:1], _reach(points)).any()):
-            raise ValueError(
-                "the points lie on a line or plane: raise the regularizer, or leave out a feature"
-            )
-        theta = GaussianMixtureParams(weights, self.start.means(key, points, count), spread)
-        theta = self.scheme.start(theta, whole)
+        same = spread.unsqueeze(0).expand(count, -1, -1)
+        if self.scheme.free:
+            same = self._first(same, weights, points)
+        theta = GaussianMixtureParams(weights, self.start.means(key, points, count), same)
+        theta = self.scheme.start(theta, spread)
         # K times the same Gaussian: its posterior is 1/K everywhere, the q that knows nothing
         blank = theta._replace(means=points.mean(0).expand(count, -1))
         none = torch.zeros(count, dtype=torch.bool, device=points.device)
@@ -142,6 +138,18 @@ class EM(Algorithm):
         # a collapsed Gaussian has no density: keep the last theta that had one
         kept = state.theta if bool(collapsed.any()) else theta
         return EMState(kept, state.theta_q, state.half_steps + 1, collapsed, state.log_lik)
+
+    def _first(self, covariances: Tensor, weights: Tensor, points: Tensor) -> Tensor:
+        """The covariances that a start may have, or a ValueError where these points leave it none."""
+        shaped = self.covariance(covariances, weights)
+        self.regularizer.refuse(shaped[0])
+        limited = self.regularizer(shaped)
+        if bool(not_positive_definite(limited[:1], _reach(points)).any()):
+            raise ValueError(
+                "the points lie on a line or plane: raise the regularizer, leave out a feature, or choose "
+                "spherical covariances"
+            )
+        return limited
 
     def _limited(self, covariances: Tensor, weights: Tensor) -> Tensor:
         """The best of the covariances that are allowed."""

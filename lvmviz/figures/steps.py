@@ -125,10 +125,10 @@ def _draw_lines(
 
 
 def _segments(x: np.ndarray, y: np.ndarray, own: list[bool]) -> tuple[list[float | None], list[float | None]]:
-    """The pieces of a line that end at one's own steps, with breaks between them."""
+    """The pieces of a line that end at one's own steps, with breaks between them and at steps left out."""
     xs: list[float | None] = []
     ys: list[float | None] = []
-    for i in [i for i, mine in enumerate(own) if mine and i > 0]:
+    for i in [i for i, mine in enumerate(own) if mine and i > 0 and x[i] - x[i - 1] < 0.75]:
         xs += [float(x[i - 1]), float(x[i]), None]
         ys += [float(y[i - 1]), float(y[i]), None]
     return xs, ys

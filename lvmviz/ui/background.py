@@ -136,9 +136,10 @@ def in_view(steps: Sequence[int], every: int, most: int) -> list[int]:
     half = most // 2
     if len(steps) <= most:
         return list(steps)
-    apart = every * record.spacing(steps[-1] // every, half)
+    apart = every * record.spacing(steps[-1] // every, half // 2)
     newest = bisect.bisect_left(steps, steps[-half] // apart * apart)
-    return [step for step in steps[:newest] if step % apart == 0] + list(steps[newest:])
+    # each with the one before it, so that E and M stay together
+    return [step for step in steps[:newest] if -step % apart in (0, every)] + list(steps[newest:])
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -167,23 +168,15 @@ def _read(run: Run, stored: StoredTrace) -> Trace:
 
 
 def follow(trace: Trace, growing: bool) -> None:
-    """Keep the position where it was, though there are more snapshots now or old ones were thinned out.
-
-    Who first sees a trace that grows, and who stands on its last frame, is taken along.
-    """
-    id, steps = trace.job.id, trace.steps
+    """Take along who first sees a trace that grows: the position is its last frame, then and later."""
+    id = trace.job.id
     st.session_state[_GROWS] = id if growing else ""
-    if not steps:
+    if not len(trace):
         return
-    was, before = st.session_state.get(_SHOWN, ("", []))
-    st.session_state[_SHOWN] = id, steps
-    if was != id:
-        if growing and not state.placed(state.POSITION):
-            state.place(state.POSITION, state.LAST)
-    elif steps != before and state.placed(state.POSITION) != state.LAST:
-        at = before[min(state.position(), len(before) - 1)]
-        index = max(0, bisect.bisect_right(steps, at) - 1)
-        state.place(state.POSITION, str(index) if index else "")
+    was = st.session_state.get(_SHOWN, "")
+    st.session_state[_SHOWN] = id
+    if was != id and growing and not state.placed(state.POSITION):
+        state.place(state.POSITION, state.LAST)
 
 
 def told(run: Run, status: Status) -> str:

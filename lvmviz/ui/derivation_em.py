@@ -17,17 +17,14 @@ _SUM = r"\sum_n\log\sum_k\theta{\pi_k}\,\mathcal{N}(x_n\mid\theta{\mu_k,\Sigma_k
 _WITH_Q = r"\sum_n\log\sum_k \q{q_{nk}}\,\frac{p(x_n,z_n{=}k\mid\theta{\theta})}{\q{q_{nk}}}"
 _JENSEN = r"\sum_n\sum_k \q{q_{nk}}\log\frac{p(x_n,z_n{=}k\mid\theta{\theta})}{\q{q_{nk}}}"
 
-AFTER = {
-    "start": "At the start: q knows nothing, so the gap is wide",
-    "M": "After M: higher, no longer tight",
-}
-
 
 def lines(info: EMInfo, scheme: Scheme) -> list[Line]:
     """Every line with its values; the sums are over all points, in nats."""
     evidence, elbo, gap = Term(_EVIDENCE, info.log_lik), Term(_ELBO, info.elbo), Term(_GAP, info.kl)
     joint, entropy = Term(_JOINT, info.joint), Term(_ENTROPY, info.entropy)
     likelihood, prior = Term(_LIKELIHOOD, info.likelihood), Term(_PRIOR, info.kl_prior)
+    after = {"E": f"After E: {scheme.e_left}", "M": f"After M: {scheme.m_left}"}
+    now = after.get(info.moved, "At the start: q knows nothing, so the gap is wide")
     return [
         Line("A sum inside the log: no closed form", evidence, "=", [("+", Term(_SUM, info.log_lik))]),
         Line("Times one: any q may be put in", evidence, "=", [("+", Term(_WITH_Q, info.log_lik))]),
@@ -39,7 +36,7 @@ def lines(info: EMInfo, scheme: Scheme) -> list[Line]:
             gap,
         ),
         Line(
-            AFTER.get(info.moved, f"After E: {scheme.e_left}"),
+            now,
             evidence,
             ">=",
             [("+", joint), ("+", entropy)],

@@ -11,12 +11,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 
+import streamlit as st
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
 INLINE = 60_000  # characters; what is longer has an address
 ROOM = 200_000_000  # characters of all films that are kept; those asked for longest ago are made again
+_LOST = "lvmviz.films.lost"
 _SECRET = secrets.token_bytes(16)  # nobody can guess the address of a film of another's data
 _texts: OrderedDict[str, str] = OrderedDict()
 _making: dict[str, threading.Lock] = {}
@@ -57,8 +59,21 @@ def _keep(name: str, made: str) -> None:
 
 
 def sent(name: str, text: str, held: bool = False) -> dict[str, str]:
-    """What the page tells the browser: the film, or where it is; one that a hand holds can not wait."""
-    return {"film": text} if held or len(text) <= INLINE else {"at": f"lvmviz/film/{name}"}
+    """What the page tells the browser: the film, or where it is.
+
+    One that a hand holds can not wait, and one that did not reach this browser comes with the page.
+    """
+    inline = held or len(text) <= INLINE or name in st.session_state.get(_LOST, ())
+    return {"film": text} if inline else {"at": f"lvmviz/film/{name}"}
+
+
+def lost(key: str) -> Callable[[], None]:
+    """For a component of this key: what to do when a film did not reach it."""
+
+    def remember() -> None:
+        st.session_state.setdefault(_LOST, set()).add(str(st.session_state[key]["lost"]))
+
+    return remember
 
 
 def _film(request: Request) -> Response:

@@ -20,7 +20,6 @@ from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae import Moment
 from lvmviz.ui import films, frame
 from lvmviz.ui.component import component
-from lvmviz.ui.plot import nothing
 
 SIDE, MAP, ATLAS = 25, 121, 41  # tiles or points along a side: of the picture, of a map, of the atlas
 LARGE_TILE = 16  # px; of larger images there are fewer tiles
@@ -105,7 +104,10 @@ def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: 
     still = films.text(id, lambda: json.dumps(_still(at, view, mode, dark, side)))
     # apart from what a pin changes: it is fetched once
     component("latent_still")(
-        key="latent_still", data={"id": id, **films.sent(id, still)}, height=0, on_lost_change=nothing
+        key="latent_still",
+        data={"id": id, **films.sent(id, still)},
+        height=0,
+        on_lost_change=films.lost("latent_still"),
     )
     data = {
         "id": id,

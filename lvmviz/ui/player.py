@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import bisect
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -34,13 +35,13 @@ def player(
     steps: Sequence[int] = (),
     growing: bool = False,
 ) -> int:
-    """Draw the player and return the frame it rests on; `step` in the URL.
+    """Draw the player and return the frame it rests on; its step is `step` in the URL.
 
     A trace whose `steps` change, its id being the same, is still the same: the position stays at its step, or
     at the end. Of a `growing` one the link says "last" there.
     """
     count = len(labels)
-    index = min(state.position(), count - 1)
+    index = _frame(state.position(), steps, count)
     component("player")(
         key=f"player_{name}",
         data={
@@ -54,14 +55,22 @@ def player(
             "revision": f"{trace_id}:{state.generation()}",
         },
         height=HEIGHT,
-        on_index_change=lambda: _rested(name, count - 1 if growing else None),
+        on_index_change=lambda: _rested(name, steps, count - 1 if growing else None),
     )
     return index
 
 
-def _rested(name: str, end: int | None) -> None:
+def _frame(step: int, steps: Sequence[int], count: int) -> int:
+    """The frame that shows a step, or the last one before it; without `steps` each frame is one."""
+    return max(0, bisect.bisect_right(steps, step) - 1) if steps else min(step, count - 1)
+
+
+def _rested(name: str, steps: Sequence[int], end: int | None) -> None:
     index = st.session_state[f"player_{name}"]["index"]
-    if index is not None and end is not None and int(index) >= end:
+    if index is None:
+        return
+    if end is not None and int(index) >= end:
         state.place(state.POSITION, state.LAST)
-    elif index is not None:
-        state.place(state.POSITION, str(int(index)) if index else "")
+    else:
+        step = steps[min(int(index), len(steps) - 1)] if steps else int(index)
+        state.place(state.POSITION, str(step) if step else "")

@@ -151,7 +151,7 @@ def plot(
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,
         on_theme_change=nothing,
-        on_lost_change=nothing,
+        on_lost_change=films.lost(f"plot_{name}"),
     )
 
 

@@ -221,7 +221,7 @@ def turn() -> None:
 
 
 def position() -> int:
-    """The frame of the trace that is on screen; larger than any while it is to be the last."""
+    """The step of the trace that is on screen; larger than any while it is to be the last."""
     text = placed(POSITION) or "0"
     if text == LAST:
         return 10**9

@@ -70,10 +70,13 @@ def table(
     }
     if frames is not None:
         film = films.named(name, depends)
-        data |= films.sent(film, films.text(film, lambda: json.dumps(frames())))
-    data["id"] = hashlib.sha256(json.dumps((data, depends)).encode()).hexdigest()[:16]
+        text = films.text(film, lambda: json.dumps(frames()))
+        data |= {"id": films.named(film, list(data.values())), **films.sent(film, text)}
+    else:
+        data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
     data["answered"] = answers.count()
-    component("table")(key=f"table_{name}", data=data, on_pick_change=on_pick, on_lost_change=nothing)
+    key = f"table_{name}"
+    component("table")(key=key, data=data, on_pick_change=on_pick, on_lost_change=films.lost(key))
 
 
 def picked(name: str) -> str:

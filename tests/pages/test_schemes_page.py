@@ -52,7 +52,7 @@ def player(app) -> dict:
 def test_every_scheme_has_its_own_controls_and_words(scheme):
     app = visited(PAGE, **link_of(EM(scheme=scheme)))
     assert (controls(app) >= FREE) == scheme.free and bool(controls(app) & FREE) == scheme.free
-    assert ("touches" in words(app)) == scheme.closes and ("comes nearer" in words(app)) != scheme.closes
+    assert ("touches" in words(app)) == scheme.closes and ("assigns" in words(app)) != scheme.closes
     e, m, _ = player(app)["buttons"]
     assert scheme.e_does in e["help"] and scheme.m_does in m["help"]
     assert e["refusal"][1] == scheme.e_again and m["refusal"][2] == scheme.m_again

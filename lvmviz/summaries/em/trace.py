@@ -10,6 +10,7 @@ import numpy as np
 import torch
 
 from lvmviz.algorithms.em import EM, EMInfo
+from lvmviz.covariances import Covariance
 from lvmviz.datasets import Dataset
 from lvmviz.divergences import Decomposition
 from lvmviz.mixtures import GaussianMixtureParams
@@ -62,14 +63,16 @@ def sample(count: int, most: int = SAMPLE) -> np.ndarray:
 def floor_binds(algorithm: EM) -> bool:
     """Whether the floor is wider than the narrowest direction of all the data."""
     floor = algorithm.regularizer
-    return algorithm.scheme.free and isinstance(floor, Floor) and _narrowest(algorithm.data) < floor.amount
+    if not algorithm.scheme.free or not isinstance(floor, Floor):
+        return False
+    return _narrowest(algorithm.data, algorithm.covariance) < floor.amount
 
 
 @functools.lru_cache(maxsize=64)
-def _narrowest(data: Dataset) -> float:
-    """The variance of the data along its narrowest direction."""
-    covariance = np.atleast_2d(np.cov(data.table().points.T, bias=True))
-    return float(np.linalg.eigvalsh(covariance)[0])
+def _narrowest(data: Dataset, shape: Covariance) -> float:
+    """The variance of the data along the narrowest direction that a covariance of this shape can have."""
+    covariance = torch.from_numpy(np.atleast_2d(np.cov(data.table().points.T, bias=True)))
+    return float(torch.linalg.eigvalsh(shape(covariance.unsqueeze(0), covariance.new_ones(1)))[0, 0])
 
 
 # ---- one snapshot ----

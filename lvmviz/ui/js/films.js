@@ -2,24 +2,30 @@
 
 const SOON_MS = 300;
 const LATEST_MS = 10_000;
+const PATIENCE = 2; // failures, after which the film is asked to come with the page
 
 /** Gives `take` what the film says: at once where it came along, else when it is here, if it is still `wanted`;
- *  meanwhile the node is busy. Where the server has let go of it, `lost` has it made again. */
+ *  meanwhile the node is busy. Where it does not come, `lost` is told, and it comes with the page. */
 export function load(node, { film, at }, { wanted, take, lost }) {
   node.setAttribute("aria-busy", !film);
   if (film) take(JSON.parse(film));
   else fetched(at, wanted, lost).then((made) => {
-    if (!wanted()) return;
+    if (!made || !wanted()) return;
     node.setAttribute("aria-busy", false);
     take(made);
   });
 }
 
 async function fetched(at, wanted, lost) {
-  for (let wait = SOON_MS; wanted(); wait = Math.min(2 * wait, LATEST_MS)) {
-    const answer = await fetch(new URL(at, location.href)).catch(() => null);
-    if (answer?.ok) return answer.json();
-    if (wanted()) lost();
+  for (let failed = 1, wait = SOON_MS; wanted(); failed += 1, wait = Math.min(2 * wait, LATEST_MS)) {
+    try {
+      const answer = await fetch(new URL(at, location.href));
+      if (answer.ok) return await answer.json(); // a part of it, or a proxy's page, is none
+    } catch {
+      // no answer, or no film: once more
+    }
+    if (wanted() && failed === PATIENCE) lost();
     await new Promise((done) => setTimeout(done, wait));
   }
+  return null;
 }

@@ -54,11 +54,14 @@ async function read({ back, smooth, dots, atlas }) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const place = slot(data.id);
-  if (place.begun) return;
+  if (place.here || (place.begun && !data.film)) return;
   place.begun = true;
   load(parentElement, data, {
-    wanted: () => stills.get(data.id) === place,
-    take: (made) => read(made).then(place.resolve, place.reject),
+    wanted: () => stills.get(data.id) === place && !place.here,
+    take: (made) => {
+      place.here = true;
+      read(made).then(place.resolve, place.reject);
+    },
     lost: () => setTriggerValue("lost", data.id),
   });
 }

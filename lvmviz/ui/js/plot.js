@@ -82,7 +82,7 @@ class Plot {
       this.channel = data.channel ? channel(data.channel) : null;
       this.leave = this.channel?.follow(() => this.draw());
     }
-    const fresh = data.id !== this.id;
+    const fresh = data.id !== this.id || (data.film && this.waits);
     if (fresh) {
       this.id = data.id;
       this.load(data);
@@ -96,9 +96,11 @@ class Plot {
 
   /** Shows a film; while it is fetched the picture stays as it is. */
   load(data) {
+    const waits = (this.waits = {});
     load(this.node, data, {
-      wanted: () => this.id === data.id && !this.closed,
+      wanted: () => this.waits === waits && this.id === data.id && !this.closed,
       take: (made) => {
+        this.waits = null;
         this.frame = film(made);
         this.draw();
       },

@@ -48,7 +48,7 @@ class Table {
       this.channel = data.channel ? channel(data.channel) : null;
       this.leave = this.channel?.follow(() => this.show());
     }
-    if (data.id !== this.id) {
+    if (data.id !== this.id || (data.film && this.waits)) {
       this.id = data.id;
       if (data.rows) this.build(null);
       else this.load(data);
@@ -58,9 +58,13 @@ class Table {
   }
 
   load(data) {
+    const waits = (this.waits = {});
     load(this.node, data, {
-      wanted: () => this.id === data.id && !this.closed,
-      take: (frames) => this.build(frames),
+      wanted: () => this.waits === waits && this.id === data.id && !this.closed,
+      take: (frames) => {
+        this.waits = null;
+        this.build(frames);
+      },
       lost: () => this.tell("lost", data.id),
     });
   }
