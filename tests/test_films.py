@@ -122,10 +122,19 @@ def test_a_growing_run_shows_its_start_its_end_and_no_more_than_it_may(count, ev
     seen = background.in_view(steps, every, most)
     assert seen == sorted(set(seen)) and set(seen) <= set(steps)
     assert seen[0] == 0 and seen[-most // 2 :] == steps[-most // 2 :]
-    assert len(seen) <= 1.5 * most and (len(seen) == count or count > most)
+    assert len(seen) <= 1.6 * most and (len(seen) == count or count > most)
     before = [step for step in seen if step < steps[-most // 2 :][0]]
-    gaps = {late - early for early, late in zip(before, before[1:], strict=False)}
+    later = [step for step in before if step >= most // 4 * every]
+    gaps = {late - early for early, late in zip(later[1:], later[2:], strict=False)}
     assert len(gaps - {every}) <= 1  # evenly, then whole
+    assert seen[: most // 4] == steps[: most // 4]
+
+
+@given(st.integers(65, record.KEEP), st.integers(0, record.KEEP - 1))
+def test_the_step_that_somebody_stands_at_is_there_with_its_neighbours(count, at):
+    seen = background.in_view(range(count), 1, 64, at)
+    assert {at - 1, at, at + 1} & set(range(count)) <= set(seen)
+    assert set(seen) - {at - 1, at, at + 1} <= set(background.in_view(range(count), 1, 64))
 
 
 def test_a_growing_run_keeps_e_and_m_together():

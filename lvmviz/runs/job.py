@@ -155,9 +155,9 @@ class Trace(Sequence[Snapshot]):
 
     @property
     def key(self) -> tuple[str, int, int]:
-        """What tells it from every other trace, and from itself when it was shorter."""
+        """What tells it from every other trace, and from itself with other snapshots."""
         steps = self.steps
-        return self.job.id, len(steps), steps[-1] if steps else -1
+        return self.job.id, len(steps), hash(tuple(steps))
 
     def column(self, name: str) -> np.ndarray:
         """One number of every snapshot's info, such as "elbo", as an array (T,)."""

@@ -94,7 +94,7 @@ def trace_of(run: Run, active: bool = False, most: int = 0) -> Trace:
     """
     steps = _steps(run, active)
     if active and most:
-        steps = in_view(steps, run.job.every, most)
+        steps = in_view(steps, run.job.every, most, state.position())
     stored = StoredTrace(run.job, run.path, steps)
     trace = _read(run, stored)
     for note in stored.notes:
@@ -128,18 +128,21 @@ def _steps(run: Run, active: bool) -> list[int]:
     return steps
 
 
-def in_view(steps: Sequence[int], every: int, most: int) -> list[int]:
-    """Of many steps the newest, and of those before them some, evenly: half of `most` or a few more each.
+def in_view(steps: Sequence[int], every: int, most: int, at: int = -1) -> list[int]:
+    """Of many steps the first, the newest, and of those between some, evenly: about `most` in all.
 
-    As a run grows, what has left the view stays out, and what is in it changes seldom but at its end.
+    As a run grows, what has left the view stays out, and what is in it changes seldom but at its end; but the
+    step that somebody stands `at` is there, with the one before it and the one after.
     """
     half = most // 2
     if len(steps) <= most:
         return list(steps)
     apart = every * record.spacing(steps[-1] // every, half // 2)
     newest = bisect.bisect_left(steps, steps[-half] // apart * apart)
+    first, here = (most // 4) * every, (at - every, at, at + every)
     # each with the one before it, so that E and M stay together
-    return [step for step in steps[:newest] if -step % apart in (0, every)] + list(steps[newest:])
+    some = [step for step in steps[:newest] if -step % apart in (0, every) or step <= first or step in here]
+    return some + list(steps[newest:])
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
