@@ -19,9 +19,9 @@ run: $(RUN)
 # so would two engines, whose workers the faults kill.
 test: $(DEV) browser
 	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "not browser and not faults" -n 2 || status=$$?; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest -m "faults and not soak" || status=$$?; \
-	$(PY) -m pytest -m browser || $(PY) -m pytest -m browser --last-failed --last-failed-no-failures none -rA || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest --ignore=tests/browser --ignore=tests/faults -n 2 || status=$$?; \
+	OMP_NUM_THREADS=1 $(PY) -m pytest tests/faults -m "not soak" || status=$$?; \
+	$(PY) -m pytest tests/browser || $(PY) -m pytest tests/browser --last-failed --last-failed-no-failures none -rA || status=$$?; \
 	exit $$status
 
 # Twenty kills of each kind, memory and disk at their ends, and a quarter of an hour of two crowds.
@@ -41,7 +41,9 @@ format: $(DEV)
 bench: $(DEV) browser
 	$(PY) -m benchmarks.ui
 	$(PY) -m benchmarks.runs
+	$(PY) -m benchmarks.em
 	$(PY) -m benchmarks.vae
+	$(PY) -m benchmarks.vae_ui
 	$(PY) -m benchmarks.load
 
 clean:

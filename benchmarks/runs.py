@@ -251,14 +251,14 @@ def finished(address: str) -> dict[str, Any]:
 # ---- all of it ----
 
 
-def machine() -> dict[str, Any]:
-    """Where, when and with what it was measured."""
+def machine(*packages: str) -> dict[str, Any]:
+    """Where, when and with what it was measured: the versions of these packages, or of what runs need."""
     return {
         "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
         "load_before": [round(load, 2) for load in os.getloadavg()],
         "date": datetime.date.today().isoformat(),
         "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in ("streamlit", "torch", "distributed", "websockets")},
+        | {name: version(name) for name in packages or ("streamlit", "torch", "distributed", "websockets")},
     }
 
 

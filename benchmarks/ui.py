@@ -86,7 +86,7 @@ WATCH = """() => {
   }).observe(gauge, { attributes: true, attributeFilter: ['data-drawn'] });
   let was;
   const look = () => {
-    const line = hand.line(hand.curves[0].trace);
+    const line = hand.line(hand.shapes[0].lines[0].trace);
     const now = line && line.getAttribute('transform') + line.getAttribute('d');
     if (now !== was) seen.frames += 1;
     was = now;
@@ -95,8 +95,8 @@ WATCH = """() => {
   requestAnimationFrame(look);
 }"""
 # a hand that moves 125 times a second, as a mouse does; the driver's own moves wait for the page
-SWING = """([x, y]) => {
-  const handle = document.querySelector('[data-name=picture] .lv-handle-loc');
+SWING = """([x, y, taken]) => {
+  const handle = document.querySelector(taken);
   const begun = performance.now();
   window.lvSwing = setInterval(() => {
     const clientX = x + 120 * Math.sin((performance.now() - begun) / 400);
@@ -172,6 +172,38 @@ def slider(page: Page, measure: str, count: int = 30) -> list[float]:
     return times[2:]  # the first two compute their traces
 
 
+# a slider of each page whose every new value is computed for the first time
+FRESH = {
+    "evidence": "Noise s",
+    "gradients": "Mean of q",
+    "em_beyond": "Share hidden",
+    "gaps": "Trained up to",
+    "missing_pixels": "Hidden rows",
+}
+
+
+def fresh(browser: Browser, address: str, path: str, count: int = 20) -> list[float]:
+    """A page's slider, each value for the first time: ms from the key to the new picture."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(f"{address}/{path}")
+    page.wait_for_selector(".lv-plot[data-name=picture][data-drawn]", timeout=60_000)
+    ready(page)
+    page.wait_for_timeout(1500)
+    page.get_by_role("slider", name=FRESH[path]).first.focus()
+    times = []
+    for _ in range(count):
+        page.wait_for_timeout(300)
+        ready(page)
+        page.evaluate(ARM, OURS)
+        page.keyboard.press("ArrowRight")
+        took = page.evaluate("Promise.race([window.lvTook, new Promise((end) => setTimeout(end, 5000, -1))])")
+        if took < 0:  # the slider is at its end, or this value changes nothing
+            break
+        times.append(took)
+    page.close()
+    return times
+
+
 def half_steps(page: Page) -> list[float]:
     """E and M by the buttons, ms from the click to the picture."""
     times = []
@@ -220,16 +252,17 @@ def zoom_kept(page: Page) -> bool:
     return before == kept
 
 
-def drag(page: Page, seconds: float = 8.0) -> dict[str, object]:
+def drag(page: Page, taken: str = ".lv-handle-loc", seconds: float = 8.0) -> dict[str, object]:
     """q's centre swung to and fro: frames a second, exact answers a second, and whether the link follows."""
-    handle = page.locator("[data-name=picture] .lv-handle-loc").bounding_box()
+    taken = f"[data-name=picture] {taken}"
+    handle = page.locator(taken).first.bounding_box()
     assert handle
     x, y = handle["x"] + handle["width"] / 2, handle["y"] + handle["height"] / 2
     page.mouse.move(x, y)
     page.mouse.down()
     page.evaluate(WATCH)
     before, begun = page.url, time.monotonic()
-    page.evaluate(SWING, [x, y])
+    page.evaluate(SWING, [x, y, taken])
     page.wait_for_timeout(1000 * seconds)
     page.evaluate("clearInterval(window.lvSwing)")
     seen, took = page.evaluate("window.lvDrag"), time.monotonic() - begun
@@ -278,7 +311,13 @@ def main() -> None:
             ready(page)
             page.wait_for_timeout(1000)
             result["drag"] = drag(page)
+            page.goto(address + "/fit_q_2d")
+            page.wait_for_selector("[data-name=picture] .lv-handle-centre", timeout=60_000)
+            ready(page)
+            page.wait_for_timeout(1000)
+            result["drag_in_the_plane"] = drag(page, ".lv-handle-centre")
             page.close()
+            result["fresh_value_ms"] = {path: spread(fresh(browser, address, path)) for path in FRESH}
         with serve("benchmarks/peer_plotly_chart.py") as address:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(address)

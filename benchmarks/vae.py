@@ -211,7 +211,8 @@ def main() -> None:
     print(json.dumps(result, indent=1))
     if asked.save:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / f"vae-{result['date']}-{device}.json").write_text(json.dumps(result, indent=1) + "\n")
+        name = f"vae-{result['date']}-{device}-{asked.threads}-threads.json"
+        (RESULTS / name).write_text(json.dumps(result, indent=1) + "\n")
 
 
 def machine(device: str) -> str:

@@ -9,17 +9,12 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import datetime
-import json
 import os
-import platform
 import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from importlib.metadata import version
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
@@ -28,7 +23,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sklearn.datasets import load_digits
 
 from benchmarks.client import Visitor
-from benchmarks.runs import until
+from benchmarks.runs import machine, show, until
 from benchmarks.ui import CHROMIUM, COUNT_MESSAGES, FLAGS, ready, serve, spread
 from lvmviz import MLP, Job, OpenML, TrainVAE
 from lvmviz.image_sets import _write
@@ -37,7 +32,6 @@ from lvmviz.runs import engine
 from lvmviz.runs.handle import Handle, submit
 from lvmviz.runs.store import Store
 
-RESULTS = Path(__file__).parent / "results"
 JOB = "iterations=500&decoder.hidden=512&encoder.hidden=512"
 FIRST, LAST = 30, 480  # steps between which the speed is taken
 PINS = 40
@@ -86,6 +80,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])  # type: ignore[union-attr]
     parser.add_argument("--save", action="store_true", help="write it into results/, too")
     asked = parser.parse_args()
+    about = machine("streamlit", "torch")
     path = next((found for name in CHROMIUM if (found := shutil.which(name))), None)
     with tempfile.TemporaryDirectory() as home, serve("app.py", home) as address:
         os.environ["LVMVIZ_HOME"] = home
@@ -100,15 +95,7 @@ def main() -> None:
             result["watched_by_a_browser_elsewhere"] = elsewhere(address)
         finally:
             engine.leave()  # it ends with the app
-    result |= {
-        "date": datetime.date.today().isoformat(),
-        "machine": f"{os.cpu_count()} cores, {platform.machine()}, {platform.system()}",
-        "load": [round(load, 2) for load in os.getloadavg()],
-        "versions": {name: version(name) for name in ("streamlit", "torch")},
-    }
-    print(json.dumps(result, indent=1))
-    if asked.save:
-        (RESULTS / f"vae-ui-{result['date']}.json").write_text(json.dumps(result, indent=1) + "\n")
+    show("vae-ui", about | result, asked.save)
 
 
 def training(browser: Browser, address: str, store: Store) -> dict[str, float]:
@@ -204,14 +191,7 @@ def _stepper(store: Store, seed: int) -> Callable[[], int]:
 
 def latent_space(browser: Browser, address: str) -> dict[str, Any]:
     """Hover and pin on the plane of the run that is there."""
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto(f"{address}/latent_space")
-    page.wait_for_selector(".lv-latent[data-frames]", timeout=60_000)
-    ready(page)
-    page.wait_for_timeout(2000)
-    box = page.locator(".lv-latent").bounding_box()
-    assert box
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 10
+    page, x, y = _plane(browser, f"{address}/latent_space")
     found: dict[str, Any] = {"hover": _hover(page, x, y)}
     random, times = np.random.default_rng(0), []
     for dx, dy in random.uniform(-130, 130, (PINS, 2)).tolist():
@@ -233,17 +213,24 @@ def many(browser: Browser, address: str) -> dict[str, Any]:
     _write(OpenML()._file(), Images(whole, np.asarray(labels)[some].astype(np.int64)))
     run = submit(Job(TrainVAE(data=OpenML()), steps=2))
     until(lambda: run.status.state == "finished", 120.0)
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    page.goto(f"{address}/latent_space?" + urlencode({"run": run.id, "show": "Training images"}))
-    page.wait_for_selector(".lv-latent[data-frames]", timeout=120_000)
-    ready(page)
-    page.wait_for_timeout(4000)
-    box = page.locator(".lv-latent").bounding_box()
-    assert box
-    found = _hover(page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 10)
+    asked = urlencode({"run": run.id, "show": "Training images"})
+    page, x, y = _plane(browser, f"{address}/latent_space?{asked}")
+    found = _hover(page, x, y)
     points = page.evaluate(POINTS)
     page.close()
     return found | {"points": points}
+
+
+def _plane(browser: Browser, link: str) -> tuple[Page, float, float]:
+    """The page with its latent plane at rest, and the plane's middle."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900})
+    page.goto(link)
+    page.wait_for_selector(".lv-latent[data-frames]", timeout=120_000)
+    ready(page)
+    page.wait_for_timeout(3000)
+    box = page.locator(".lv-latent").bounding_box()
+    assert box
+    return page, box["x"] + box["width"] / 2, box["y"] + box["height"] / 2 - 10
 
 
 def _hover(page: Page, x: float, y: float, seconds: float = 4.0) -> dict[str, Any]:

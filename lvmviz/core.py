@@ -14,7 +14,7 @@ import json
 import math
 import numbers
 import typing
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar, dataclass_transform
 
@@ -34,8 +34,9 @@ class Knob(NamedTuple):
     high: float | None = None
     help: str = ""
     label: str = ""  # what the control says; the field's name when empty
-    scale: str = "linear"  # "log": decades, with 0 below them when `low` is 0; "box": one to type; "both"
-    options: tuple[str, ...] = ()  # the words a text, or each word of a tuple, may be
+    # "log": decades, with 0 below them when `low` is 0; "fine": ten a decade; "box": one to type; "both"
+    scale: str = "linear"
+    options: tuple[str, ...] = ()  # the words a text, or each of a tuple, may be; choices besides peers
     more: bool = False  # shown under "More"
     hidden: bool = False  # set by other means than a control (a click, an upload)
 
@@ -109,6 +110,7 @@ def choice(cls: C) -> C:
     if made.__name__ in options:
         raise TypeError(f"two choices are called {made.__name__}: rename one of them")
     options[made.__name__] = made
+    made.options = {made.__name__: made}  # what a field of this very class may hold
     return typing.cast(C, made)
 
 
@@ -307,7 +309,12 @@ def real(device: str | torch.device) -> torch.dtype:
     return torch.float32 if torch.device(device).type == "mps" else torch.float64
 
 
-def each(kind: type[Choice], make: Callable[[type[Choice]], Any] | None = None) -> Iterator[Any]:
-    """Every registered choice of a kind at its defaults."""
-    for cls in kind.options.values():
-        yield (make or (lambda c: c()))(cls)
+def each(kind: type[Choice]) -> Iterator[Any]:
+    """Every registered choice of a kind, or of an abstract class within it, at its defaults."""
+    return (cls() for cls in kind.options.values() if issubclass(cls, kind))
+
+
+def peers(kind: type[Choice], value: Choice) -> list[type[Choice]]:
+    """The registered choices of a kind that fit in a value's place: of its dimension, if it has one."""
+    fitting = (cls for cls in kind.options.values() if issubclass(cls, kind))
+    return [cls for cls in fitting if getattr(cls, "dim", None) == getattr(value, "dim", None)]

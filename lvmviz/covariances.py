@@ -22,7 +22,7 @@ class Covariance(Choice):
 
     @abc.abstractmethod
     def __call__(self, covariances: Tensor, weights: Tensor) -> Tensor:
-        """The best (K, D, D), from the best without a limit (K, D, D) and the weights (K,)."""
+        """The best (..., K, D, D), from the best without a limit and the weights (..., K)."""
 
     @abc.abstractmethod
     def parameters(self, components: int, width: int) -> int:
@@ -47,7 +47,7 @@ class Tied(Covariance):
     shared = True
 
     def __call__(self, covariances: Tensor, weights: Tensor) -> Tensor:
-        pooled = (weights[:, None, None] * covariances).sum(0)
+        pooled = (weights[..., None, None] * covariances).sum(-3, keepdim=True)
         return pooled.expand_as(covariances).contiguous()
 
     def parameters(self, components: int, width: int) -> int:
@@ -59,7 +59,7 @@ class Diagonal(Covariance):
     """Columns do not vary together within a component: ellipses along the axes."""
 
     def __call__(self, covariances: Tensor, weights: Tensor) -> Tensor:
-        return torch.diag_embed(covariances.diagonal(dim1=1, dim2=2))
+        return torch.diag_embed(covariances.diagonal(dim1=-2, dim2=-1))
 
     def parameters(self, components: int, width: int) -> int:
         return components * width
@@ -70,8 +70,8 @@ class Spherical(Covariance):
     """Every component has one variance in all directions: a ball of its own size."""
 
     def __call__(self, covariances: Tensor, weights: Tensor) -> Tensor:
-        variances = covariances.diagonal(dim1=1, dim2=2)
-        return torch.diag_embed(variances.mean(1, keepdim=True).expand_as(variances))
+        variances = covariances.diagonal(dim1=-2, dim2=-1)
+        return torch.diag_embed(variances.mean(-1, keepdim=True).expand_as(variances))
 
     def parameters(self, components: int, width: int) -> int:
         return components

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import sklearn.datasets
@@ -12,33 +12,66 @@ import sklearn.datasets
 from lvmviz import own_data
 from lvmviz.core import Choice, choice, knob
 from lvmviz.kept import kept
-from lvmviz.tables import Table
+from lvmviz.tables import Table, whole
 
 
 class Dataset(Choice):
     """A set of points with named columns, and labels where they are known."""
+
+    classes: ClassVar[str] = "the groups"  # what the labels tell
 
     @abc.abstractmethod
     def _make(self) -> Table:
         """The points, made anew."""
 
     def table(self) -> Table:
-        """Points (N, D) float64 with their columns and labels; made once and kept."""
+        """Points (N, D) float64 with their columns and labels; made once and kept; none may be empty."""
+        return whole(_made(self))
+
+    def with_gaps(self) -> Table:
+        """The same, also where cells are empty: NaN stands there."""
         return _made(self)
+
+    def labelled(self) -> bool:
+        """Whether there may be labels, told without making the points."""
+        return True
 
 
 def _bytes(table: Table) -> int:
-    return table.points.nbytes + (0 if table.labels is None else table.labels.nbytes)
+    return sum(part.nbytes for part in (table.points, table.labels, table.weights) if part is not None)
 
 
 @kept(400_000_000, _bytes)
 def _made(data: Dataset) -> Table:
     table = data._make()
     labels = None if table.labels is None else table.labels.copy()
-    for array in (table.points, labels):
+    for array in (table.points, labels, table.weights):
         if array is not None:
             array.flags.writeable = False
     return table._replace(labels=labels)
+
+
+def _nbytes(labels: np.ndarray | None) -> int:
+    return 0 if labels is None else labels.nbytes
+
+
+@kept(50_000_000, _nbytes)
+def revealed(data: Dataset, each: int) -> np.ndarray | None:
+    """The labels (N,) int64 that are shown of so many points of every class, -1 elsewhere; None without any.
+
+    Which points these are is the data set's own: of more points of a class, the same and others. Points
+    that do not count are left out.
+    """
+    table = data.table()
+    if table.labels is None or each == 0:
+        return None
+    shown = np.full(len(table.labels), -1, dtype=np.int64)
+    order = np.random.default_rng(0).permutation(len(shown))
+    order = order if table.weights is None else order[table.weights[order] > 0]
+    for label in np.unique(table.labels):
+        shown[order[table.labels[order] == label][:each]] = label
+    shown.flags.writeable = False
+    return shown
 
 
 def _table(
@@ -77,6 +110,7 @@ IRIS = ("petal length", "sepal width", "petal width", "sepal length")
 class Iris(Dataset):
     """150 irises of three species, four lengths each (Fisher, 1936)."""
 
+    classes = "the species"
     features: tuple[str, ...] = knob(IRIS[:2], help="Which lengths EM sees.", options=IRIS, more=True)
 
     def _make(self) -> Table:
@@ -94,6 +128,7 @@ WINE = (
 class Wine(Dataset):
     """178 wines from three growers in one Italian region, 13 measurements (Forina et al., 1988)."""
 
+    classes = "the growers"
     features: tuple[str, ...] = knob(
         ("flavanoids", "colour"), help="Which measurements EM sees.", options=WINE, more=True
     )
@@ -112,6 +147,7 @@ CANCER = (
 class BreastCancer(Dataset):
     """569 tumours, benign or malignant: ten measurements of their cells' nuclei (Street et al., 1993)."""
 
+    classes = "the diagnosis"
     features: tuple[str, ...] = knob(
         ("radius", "texture"), help="Which measurements EM sees.", options=CANCER, more=True
     )
@@ -141,12 +177,16 @@ class Diabetes(Dataset):
         order = [2, 3, 0, 4, 5, 6, 7, 8, 9]  # column 1 is the sex, a code of two values
         return select(_table(points[:, order], DIABETES), self.features)
 
+    def labelled(self) -> bool:
+        return False
+
 
 @choice
 class Digits(Dataset):
     """1797 handwritten digits of 8 x 8 pixels, seen through their first principal components."""
 
     title = "Digits by PCA"
+    classes = "the digits"
     components: int = knob(
         2, 1, 20, "How many principal components EM sees.", label="Principal components", more=True
     )
@@ -265,8 +305,13 @@ class Stored(Dataset):
 
     title = "Own table"
     private = True
+    classes = "the classes"
     digest: str = knob("", help="The table's SHA-256, its name in the store.", hidden=True)
     features: tuple[str, ...] = knob((), help="Which columns EM sees; all when none is named.", hidden=True)
 
     def _make(self) -> Table:
-        return select(own_data.get(self.digest), self.features)
+        table = select(own_data.get(self.digest), self.features)
+        return table._replace(gaps=int(np.isnan(table.points).sum()))
+
+    def labelled(self) -> bool:
+        return own_data.labelled(self.digest)

@@ -22,6 +22,6 @@ class Decomposition(NamedTuple):
     kl_prior: float  # KL(q(z) || p(z))
     error: float = 0.0  # how far any sum of these terms may be off: 0 where they are exact
 
-    def per(self, count: int) -> Decomposition:
+    def per(self, count: float) -> Decomposition:
         """The same terms, and their error, per datum: every number divided by `count`."""
         return Decomposition(*(term / count for term in self))

@@ -152,11 +152,11 @@ def _refuse(tree: Tree, test: Callable[[Tensor], Tensor], verb: str) -> NoReturn
     last = nearest + int(bad[nearest:].long().cumprod(0).sum()) - 1
     first = nearest + 1 - int(bad[: nearest + 1].flip(0).long().cumprod(0).sum())
     where, remedy = _stretch(tree, test, first, last)
-    blamed, reason = _blamed(tree.root, tree.names(_GRID[(first + last) // 2]))
+    part, reason = blamed(tree.root, tree.names(_GRID[(first + last) // 2]))
     others = ", among others" if last - first + 1 < int(bad.sum()) else ""
-    if reason == _TOO_LARGE and not bad.all():
+    if reason == TOO_LARGE and not bad.all():
         remedy = "A log density falls at both ends; take softplus or logaddexp for the log of an exp."
-    raise FormulaError(f"The formula {verb} {where}{others}, as {quoted(text(blamed))} {reason}. {remedy}")
+    raise FormulaError(f"The formula {verb} {where}{others}, as {quoted(text(part))} {reason}. {remedy}")
 
 
 def _stretch(tree: Tree, test: Callable[[Tensor], Tensor], first: int, last: int) -> tuple[str, str]:
@@ -189,14 +189,14 @@ _NO_VALUE = {
     "log": "is the log of a negative number", "log1p": "is the log of a negative number",
     "sqrt": "is the root of a negative number", "**": "is a broken power of a negative number", "/": "is 0/0",
 }  # fmt: skip
-_TOO_LARGE = "is too large for a computer"
+TOO_LARGE = "is too large for a computer"
 _INFINITE = {"log": "is the log of 0", "log1p": "is the log of 0", "gammaln": "has a pole"}
 
 
-def _blamed(node: Node, names: Mapping[str, Tensor]) -> tuple[Node, str]:
+def blamed(node: Node, names: Mapping[str, Tensor]) -> tuple[Node, str]:
     """The innermost part that is not finite although all that it is made of is, and why."""
     if not isinstance(node, Apply):
-        return node, _TOO_LARGE
+        return node, TOO_LARGE
     op, parts = node.op, node.args
     if op == "where":
         parts = (parts[1] if value(parts[0], names) else parts[2],)
@@ -204,11 +204,11 @@ def _blamed(node: Node, names: Mapping[str, Tensor]) -> tuple[Node, str]:
     for wrong in (torch.isnan, torch.isinf):
         for part, its in zip(parts, values, strict=True):
             if wrong(its):
-                return _blamed(part, names)
+                return blamed(part, names)
     if value(node, names).isnan():
         return node, _NO_VALUE.get(op, "has no value")
     by_zero = (op == "/" and values[1] == 0) or (op == "**" and values[0] == 0)
-    return node, "divides by 0" if by_zero else _INFINITE.get(op, _TOO_LARGE)
+    return node, "divides by 0" if by_zero else _INFINITE.get(op, TOO_LARGE)
 
 
 def _check_peaks(tree: Tree, values: Tensor) -> None:
@@ -261,5 +261,5 @@ def _check_tail(tree: Tree, side: float, peak: float) -> None:
 
 def _is_meant(tree: Tree, z: Tensor) -> bool:
     """Whether a density of 0 was typed, as log(0) within where, and does not come from overflow."""
-    blamed, _ = _blamed(tree.root, tree.names(z))
-    return tree.variables[0] not in re.findall(r"\w+", text(blamed))
+    part, _ = blamed(tree.root, tree.names(z))
+    return tree.variables[0] not in re.findall(r"\w+", text(part))

@@ -11,24 +11,33 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from lvmviz.amortized import Q
 from lvmviz.latent_model import LOG_2PI, MEMORY, TOLERANCE, LatentModel, chunks, log_prior
+from lvmviz.tiles import (
+    FARTHEST,
+    FIRST,
+    NODES,
+    QUARTERS,
+    REACH,
+    SIDE,
+    STEPS,
+    Pairs,
+    everywhere,
+    extent,
+    joined,
+    nodes,
+    rim,
+    ring,
+)  # fmt: skip
 
-T = TypeVar("T", bound=tuple[Tensor, ...])
-SIDE = 4  # nodes along a tile's side; even, so that tiles join as a checkerboard
-NODES = SIDE * SIDE
-FIRST = 1.6  # width of a tile of the first level: nodes 0.4 apart
-HALF = 6.4  # the first lattice reaches so far from 0, and farther where something lies there
-FARTHEST = 102.4
 LEVELS = 12
 DROP = 19.0  # nats below the top where nothing is left: beyond lies e^-19 = 6e-9 of a Gaussian
 EDGE = 19.0  # the same for what lies beyond the first lattice: e^-19 is 6e-9
-REACH = 6.5  # standard deviations of q, beyond which there is nothing of it: 8e-11
 DATA = 512  # data at once
 PAIRS = 500  # tiles of one level for each datum, at most, on average; some more where there are few
 
@@ -48,13 +57,6 @@ class Posterior(NamedTuple):
     first: Tensor  # (W,) z_1
     second: Tensor  # (H,) z_2
     density: Tensor  # (H, W)
-
-
-class _Pairs(NamedTuple):
-    """Tiles of one level, each with a datum that has something there."""
-
-    datum: Tensor  # (P,) int64
-    tile: Tensor  # (P, 2) int64, the tile's place; the origin is a corner of tile (0, 0)
 
 
 class _Sums(NamedTuple):
@@ -91,6 +93,7 @@ class LatentPlane:
     def __init__(self, model: LatentModel, tolerance: float = TOLERANCE) -> None:
         self.model, self.tolerance = model, tolerance
         self._first = functools.lru_cache(maxsize=2)(self._decoded)
+        self._one: tuple[tuple[Tensor, ...], tuple[_Level, _Last]] | None = None
 
     def log_evidence(self, x: Tensor, q: Q) -> tuple[Tensor, Tensor]:
         """log p(x) (n,) for x (n, D), and how far two rules differ; q says where to look too."""
@@ -99,12 +102,12 @@ class LatentPlane:
 
     def decompose(self, x: Tensor, q: Q) -> Exact:
         """log p(x) = ELBO + KL, each an integral of its own."""
-        parts = [self._refined(x[at], q.rows(at), True)[0] for at in chunks(len(x), DATA)]
+        parts = [self._remembered(x[at], q.rows(at))[0] for at in chunks(len(x), DATA)]
         return Exact(*(torch.cat([part[k] for part in parts]) for k in range(4)))  # type: ignore[misc]
 
     def posterior(self, x: Tensor, q: Q, nodes: int = 96) -> Posterior:
         """p(z | x) of one datum (1, D) on nodes x nodes points round where it and q lie."""
-        told, last = self._refined(x, q, True)
+        told, last = self._remembered(x, q)
         there = last.tile[last.top > told.top - 20.0]  # e^-20 is not to be seen
         low, high = there.amin(0) * last.width, (there.amax(0) + 1) * last.width
         ends = zip(low.tolist(), high.tolist(), strict=True)
@@ -115,15 +118,24 @@ class LatentPlane:
 
     # ---- refinement ----
 
+    def _remembered(self, x: Tensor, q: Q) -> tuple[_Level, _Last]:
+        """The integrals with q; one datum's are kept, whose numbers and picture are asked for in turn."""
+        if len(x) > 1:
+            return self._refined(x, q, True)
+        asked, kept = (x, q.means, q.scale_tril()), self._one  # another thread may put its own there
+        if kept is None or not all(map(torch.equal, kept[0], asked)):
+            kept = self._one = tuple(part.clone() for part in asked), self._refined(x, q, True)
+        return kept[1]
+
     def _refined(self, x: Tensor, q: Q, with_q: bool) -> tuple[_Level, _Last]:
         """The integrals of x by as many levels as each datum needs, and the tiles of the last level."""
         count = len(x)
-        half = _half(q)
-        pairs = _everywhere(count, half)
+        half = extent(q)
+        pairs = everywhere(count, half)
         pairs, sums = self._summed(pairs, x, q, FIRST, with_q, self._first(half))
         while half < FARTHEST and len(far := self._reaching(x, pairs, sums, half)):
-            ring = self._summed(_ring(far, half), x, q, FIRST, with_q)
-            pairs, sums = _joined(pairs, ring[0]), _joined(sums, ring[1])
+            more = self._summed(ring(far, half), x, q, FIRST, with_q)
+            pairs, sums = joined(pairs, more[0]), joined(sums, more[1])
             half *= 2.0
         width = FIRST
         told = best = _told(pairs, sums, width, count, with_q)
@@ -139,28 +151,28 @@ class LatentPlane:
             told = told._replace(error=torch.where(open_, told.error, 0.0))
         return best, _Last(pairs.tile, sums.top, width)
 
-    def _reaching(self, x: Tensor, pairs: _Pairs, sums: _Sums, half: float) -> Tensor:
+    def _reaching(self, x: Tensor, pairs: Pairs, sums: _Sums, half: float) -> Tensor:
         """Whose posteriors reach the edge of the first lattice."""
         top = torch.full((len(x),), -torch.inf, dtype=torch.float64)
         top = top.scatter_reduce(0, pairs.datum, sums.top, "amax").unsqueeze(1)
-        eta, a = self.model.natural(edge := _edge(half))
+        eta, a = self.model.natural(edge := rim(half))
         joint = x @ eta.T - a + self.model.base(x).unsqueeze(1) + log_prior(edge)
         return (joint > top - EDGE).any(1).nonzero().squeeze(1)
 
     def _decoded(self, half: float) -> tuple[Tensor, Tensor]:
         """eta and a at every node of the first level."""
-        return self._natural(_everywhere(1, half).tile, FIRST)
+        return self._natural(everywhere(1, half).tile, FIRST)
 
     def _natural(self, tiles: Tensor, width: float) -> tuple[Tensor, Tensor]:
         """eta and a at the nodes of tiles (T, 2); a holds the prior too: log p(x, z) = x . eta - a + base."""
-        z = _nodes(tiles, width).flatten(0, 1)
+        z = nodes(tiles, width).flatten(0, 1)
         eta, a = self.model.natural(z)
         return eta, a - log_prior(z)
 
     def _summed(
-        self, pairs: _Pairs, x: Tensor, q: Q, width: float, with_q: bool,
+        self, pairs: Pairs, x: Tensor, q: Q, width: float, with_q: bool,
         table: tuple[Tensor, Tensor] | None = None,
-    ) -> tuple[_Pairs, _Sums]:  # fmt: skip
+    ) -> tuple[Pairs, _Sums]:  # fmt: skip
         """The sums over every pair's nodes, and the pairs in the order they come."""
         base = self.model.base(x)
         if table is not None:
@@ -168,7 +180,7 @@ class LatentPlane:
             return pairs, _sums(joint, pairs, q, width, with_q)
         _, which = torch.unique(pairs.tile[:, 0] * 2**32 + pairs.tile[:, 1], return_inverse=True)
         order = which.argsort(stable=True)
-        pairs = _Pairs(pairs.datum[order], pairs.tile[order])
+        pairs = Pairs(pairs.datum[order], pairs.tile[order])
         counts = torch.bincount(which)
         tiles = pairs.tile[counts.cumsum(0) - 1]
         joint = torch.cat(self._by_tile(x, tiles, width, pairs.datum.split(counts.tolist())))
@@ -184,49 +196,13 @@ class LatentPlane:
         return found
 
 
-def _half(q: Q) -> float:
-    """How far from 0 the first lattice must reach for every q, a whole number of tiles."""
-    far = float((q.means.abs() + REACH * q.sds()).max())
-    half = HALF
-    while half < min(far, FARTHEST):
-        half *= 2.0
-    return half
-
-
-def _everywhere(count: int, half: float) -> _Pairs:
-    """All tiles of the first level with all data."""
-    places = torch.arange(-round(half / FIRST), round(half / FIRST))
-    tiles = torch.cartesian_prod(places, places)
-    return _Pairs(torch.arange(count).repeat_interleave(len(tiles)), tiles.repeat(count, 1))
-
-
-def _ring(data: Tensor, half: float) -> _Pairs:
-    """The tiles of the first level beyond `half`, as far as twice that, with some of the data."""
-    tiles = _everywhere(1, 2.0 * half).tile
-    inner = round(half / FIRST)
-    tiles = tiles[((tiles < -inner) | (tiles >= inner)).any(1)]
-    return _Pairs(data.repeat_interleave(len(tiles)), tiles.repeat(len(data), 1))
-
-
-def _joined(some: T, more: T) -> T:
-    return type(some)(*(torch.cat(side) for side in zip(some, more, strict=True)))
-
-
-_STEPS = (torch.arange(SIDE, dtype=torch.float64, device="cpu") + 0.5) / SIDE
-_PLACES = torch.cartesian_prod(_STEPS, _STEPS)  # of a tile's nodes within it
 _FOUR = 2 * (torch.arange(NODES) // SIDE % 2) + torch.arange(NODES) % 2  # even or odd row and column
 _COLOURS = torch.nn.functional.one_hot(_FOUR, 4).double()  # (NODES, 4)
 # black minus white, even minus odd rows, even minus odd columns
 _CONTRASTS = 0.5 * torch.tensor([[1, -1, -1, 1], [1, 1, -1, -1], [1, -1, 1, -1]], dtype=torch.float64)
-_QUARTERS = torch.tensor([[0, 0], [0, 1], [1, 0], [1, 1]])
 
 
-def _nodes(tiles: Tensor, width: float) -> Tensor:
-    """The nodes (T, NODES, 2) of tiles (T, 2)."""
-    return (tiles.unsqueeze(1) + _PLACES) * width
-
-
-def _sums(joint: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Sums:
+def _sums(joint: Tensor, pairs: Pairs, q: Q, width: float, with_q: bool) -> _Sums:
     """The sums of log p(x, z) (P, NODES) and of q."""
     square = joint.view(-1, SIDE, SIDE)
     steep = sum(square.diff(dim=side).abs_().flatten(1).amax(1, keepdim=True) for side in (1, 2))
@@ -236,17 +212,17 @@ def _sums(joint: Tensor, pairs: _Pairs, q: Q, width: float, with_q: bool) -> _Su
     within, gap = torch.zeros_like(mass), torch.zeros_like(mass)
     if with_q:
         (near,) = _near(pairs, q, width).nonzero(as_tuple=True)
-        log_q = _log_q(_Pairs(*(part[near] for part in pairs)), q, width)
+        log_q = _log_q(Pairs(*(part[near] for part in pairs)), q, width)
         weight = log_q.exp()
         within[near] = weight @ _COLOURS
         gap[near] = (weight * (log_q - joint[near])) @ _COLOURS
     return _Sums(top, quarters + 0.5 * steep, mass, within, gap)
 
 
-def _log_q(pairs: _Pairs, q: Q, width: float) -> Tensor:
+def _log_q(pairs: Pairs, q: Q, width: float) -> Tensor:
     """log q (P, NODES) of each pair's datum; a tile's rows are z_1, its columns z_2."""
     at, lower = pairs.datum, q.scale_tril()[pairs.datum]
-    first, second = ((pairs.tile[:, k, None] + _STEPS) * width - q.means[at, k, None] for k in (0, 1))
+    first, second = ((pairs.tile[:, k, None] + STEPS) * width - q.means[at, k, None] for k in (0, 1))
     across = first / lower[:, 0, 0, None]
     up = (second / lower[:, 1, 1, None]).unsqueeze(1)
     shift = (lower[:, 1, 0, None] / lower[:, 1, 1, None] * across).unsqueeze(2)
@@ -254,14 +230,14 @@ def _log_q(pairs: _Pairs, q: Q, width: float) -> Tensor:
     return (up - shift).square_().mul_(-0.5).sub_(rest.unsqueeze(2)).flatten(1)
 
 
-def _near(pairs: _Pairs, q: Q, width: float) -> Tensor:
+def _near(pairs: Pairs, q: Q, width: float) -> Tensor:
     """Which pairs' tiles hold something of q (P,)."""
     low, high = (q.means + sign * REACH * q.sds() for sign in (-1.0, 1.0))
     tile = pairs.tile * width
     return ((tile <= high[pairs.datum]) & (tile + width >= low[pairs.datum])).all(1)
 
 
-def _told(pairs: _Pairs, sums: _Sums, width: float, count: int, with_q: bool) -> _Level:
+def _told(pairs: Pairs, sums: _Sums, width: float, count: int, with_q: bool) -> _Level:
     """The integrals and how far black and white differ."""
     datum, area = pairs.datum, 4.0 * (width / SIDE) ** 2  # of a node of one of the four
     top = torch.full((count,), -torch.inf, dtype=torch.float64).scatter_reduce(0, datum, sums.top, "amax")
@@ -293,26 +269,17 @@ def _by_datum(values: Tensor, datum: Tensor, count: int) -> Tensor:
     return values.new_zeros(count, 4).index_add(0, datum, values)
 
 
-def _edge(half: float) -> Tensor:
-    """Points 0.2 apart along the edge of the square that reaches `half` from 0, (E, 2)."""
-    along = torch.arange(-half, half, 0.2, dtype=torch.float64)
-    side = torch.full_like(along, half)
-    return torch.cat(
-        [torch.stack(p, 1) for p in ((along, side), (-along, -side), (side, -along), (-side, along))]
-    )
-
-
-def _active(pairs: _Pairs, sums: _Sums, told: _Level, open_: Tensor, q: Q | None, width: float) -> _Pairs:
+def _active(pairs: Pairs, sums: _Sums, told: _Level, open_: Tensor, q: Q | None, width: float) -> Pairs:
     """The quarters of tiles with something of the posterior or of q, for data that are still open.
 
     Within half a step of a node the density may rise by half the steepest difference from node to node: for
     a Gaussian that is also more than a peak between nodes rises above them.
     """
     (rows,) = open_[pairs.datum].nonzero(as_tuple=True)
-    pairs, reach = _Pairs(pairs.datum[rows], pairs.tile[rows]), sums.reach[rows]
-    quarters = (2 * pairs.tile.unsqueeze(1) + _QUARTERS).flatten(0, 1)
-    finer = _Pairs(pairs.datum.repeat_interleave(4), quarters)
+    pairs, reach = Pairs(pairs.datum[rows], pairs.tile[rows]), sums.reach[rows]
+    quarters = (2 * pairs.tile.unsqueeze(1) + QUARTERS).flatten(0, 1)
+    finer = Pairs(pairs.datum.repeat_interleave(4), quarters)
     here = (reach > (told.top - DROP)[pairs.datum].unsqueeze(1)).flatten()
     if q is not None:
         here |= _near(finer, q, 0.5 * width)
-    return _Pairs(finer.datum[here], finer.tile[here])
+    return Pairs(finer.datum[here], finer.tile[here])

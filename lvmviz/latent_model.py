@@ -34,6 +34,11 @@ class LatentModel(NamedTuple):
         likelihood = (eta.view(*z.shape[:2], -1) @ x.unsqueeze(-1)).squeeze(-1) - a.view(z.shape[:2])
         return likelihood + self.base(x).unsqueeze(-1) + log_prior(z)
 
+    def log_joint_at(self, x: Tensor, z: Tensor) -> Tensor:
+        """log p(x_n, z_m), nats (n, m), for all data at the same z (m, d)."""
+        eta, a = self.natural(z)
+        return x @ eta.T - a + self.base(x).unsqueeze(-1) + log_prior(z)
+
 
 def log_prior(z: Tensor) -> Tensor:
     """log N(z | 0, I), nats (...), for z (..., d)."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import torch
 from torch import Tensor
@@ -23,6 +24,24 @@ class GaussianMixtureParams(NamedTuple):
     weights: Tensor  # (K,) pi, positive, sums to one
     means: Tensor  # (K, D)
     covariances: Tensor  # (K, D, D) positive definite
+
+
+class Data(NamedTuple):
+    """N points of D columns, and what is known of each."""
+
+    x: Tensor  # (N, D)
+    labels: Tensor | None = None  # (N,) int64, the component known to have made the point; -1: unknown
+    weights: Tensor | None = None  # (N,) how often the point counts; None: once
+
+    @property
+    def reach(self) -> Tensor:
+        """How far the coordinates of the points that count are from 0 at most, (D,)."""
+        points = self.x if self.weights is None else self.x[self.weights > 0]
+        return torch.maximum(points.amax(0).abs(), points.amin(0).abs())
+
+
+Points = Tensor | Data  # points (N, D), alone or with what is known of them
+P = TypeVar("P", Tensor, Data)
 
 
 class Responsibilities(NamedTuple):
@@ -51,122 +70,171 @@ class Evaluation(NamedTuple):
     """What one pass over the points says of a theta."""
 
     log_lik: Tensor  # (N, K) log N(x_n | mu_k, Sigma_k), nats
-    log_joint: Tensor  # (N, K) the same + log pi_k
-    log_density: Tensor  # (N,) log p(x_n | theta)
-    posterior: Responsibilities  # p(z_n = k | x_n, theta)
+    log_joint: Tensor  # (N, K) the same + log pi_k; -inf where the label is another
+    log_density: Tensor  # (N,) log p(x_n | theta), or log p(x_n, label_n | theta)
+    posterior: Responsibilities  # p(z_n = k | x_n, label_n, theta)
 
 
 # The last passes, with the tensors they were made from: an E-step asks for what the M-step before it had to
 # compute for its own numbers. Tensors are compared by identity and version, so nothing stale is ever found.
-_Key = tuple[tuple[Tensor, int], ...]
+_Key = tuple[tuple[Tensor | None, int], ...]
 _recent: tuple[tuple[_Key, Evaluation], ...] = ()
 
 
-def evaluate(theta: GaussianMixtureParams, points: Tensor) -> Evaluation:
+def evaluate(theta: GaussianMixtureParams, points: Points) -> Evaluation:
     """One pass over points (N, D); the last two are remembered.
 
     Raises ValueError when a covariance is not positive definite.
     """
     global _recent
-    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*theta, points)):
-        return _evaluate(theta, points)  # each gradient wants a graph of its own
-    key = tuple((tensor, tensor._version) for tensor in (*theta, points))
+    data = _data(points)
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in (*theta, data.x)):
+        return _evaluate(theta, data)  # each gradient wants a graph of its own
+    made_from = (*theta, data.x, data.labels)
+    key = tuple((tensor, 0 if tensor is None else tensor._version) for tensor in made_from)
     for known, found in _recent:
         if all(a is b and i == j for (a, i), (b, j) in zip(known, key, strict=True)):
             return found
-    made = _evaluate(theta, points)
+    made = _evaluate(theta, data)
     _recent = ((key, made), *_recent[:1])
     return made
 
 
-def _evaluate(theta: GaussianMixtureParams, points: Tensor) -> Evaluation:
-    log_lik = log_likelihoods(theta, points)
+def _data(points: Points) -> Data:
+    return points if isinstance(points, Data) else Data(points)
+
+
+def _evaluate(theta: GaussianMixtureParams, data: Data) -> Evaluation:
+    log_lik = log_likelihoods(theta, data.x)
     log_joint = log_lik + theta.weights.log()
+    if data.labels is not None:
+        log_joint = log_joint.masked_fill(_barred(data.labels, len(theta.weights)), -torch.inf)
     log_evidence = log_joint.logsumexp(1)
     log_resp = log_joint - log_evidence[:, None]
     return Evaluation(log_lik, log_joint, log_evidence, Responsibilities(log_resp, log_resp.exp()))
 
 
-def responsibilities(theta: GaussianMixtureParams, points: Tensor) -> Responsibilities:
-    """The posterior p(z_n = k | x_n, theta) of points (N, D)."""
+def _barred(labels: Tensor, components: int) -> Tensor:
+    """Which components the labels (N,) rule out, (N, K) bool."""
+    known = labels[:, None]
+    return (known >= 0) & (known != torch.arange(components, device=labels.device))
+
+
+def responsibilities(theta: GaussianMixtureParams, points: Points) -> Responsibilities:
+    """The posterior p(z_n = k | x_n, theta) of points (N, D); where a label is known it is certain."""
     return evaluate(theta, points).posterior
 
 
-def log_density(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
-    """log p(x_n | theta), shape (N,), nats."""
+def log_density(theta: GaussianMixtureParams, points: Points) -> Tensor:
+    """log p(x_n | theta), where a label is known log p(x_n, label_n | theta), shape (N,), nats."""
     return evaluate(theta, points).log_density
 
 
-def chunks(points: Tensor, components: int) -> tuple[Tensor, ...]:
+def chunks(points: P, components: int) -> tuple[P, ...]:
     """The points (N, D) in order, in parts of a size that K and D alone decide; few points are one part.
 
     Sums go over the parts from the first to the last, so their bits do not depend on what else is running.
     """
-    rows = max(1, CHUNK // (components * points.shape[1]))
-    return (points,) if len(points) <= rows else points.split(rows)
+    x = _data(points).x
+    rows = max(1, CHUNK // (components * x.shape[1]))
+    if len(x) <= rows:
+        return (points,)
+    if isinstance(points, Tensor):
+        return points.split(rows)
+    split = [itertools.repeat(None) if part is None else part.split(rows) for part in points]
+    return tuple(itertools.starmap(Data, zip(*split, strict=False)))
 
 
-def total_log_density(theta: GaussianMixtureParams, points: Tensor) -> Tensor:
-    """log p(X | theta), shape (), nats, chunk by chunk."""
-    return sum(log_density(theta, part).sum() for part in chunks(points, len(theta.weights)))  # type: ignore[return-value]
+def total_log_density(theta: GaussianMixtureParams, points: Points) -> Tensor:
+    """log p(X | theta), with what is known of the points, shape (), nats, chunk by chunk."""
+    parts = chunks(_data(points), len(theta.weights))
+    return sum(_total(part, log_density(theta, part)) for part in parts)  # type: ignore[return-value]
 
 
-def decompose(theta: GaussianMixtureParams, q: Responsibilities, points: Tensor) -> Decomposition:
+def decompose(theta: GaussianMixtureParams, q: Responsibilities, points: Points) -> Decomposition:
     """Evidence and ELBO of `theta` under `q`, summed over the points, nats; every term from its own sum."""
-    return Decomposition(*_terms(theta, q, points).tolist())
+    return Decomposition(*_terms(theta, q, _data(points)).tolist())
 
 
 def decompose_at(
-    theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, points: Tensor
+    theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, points: Points
 ) -> Decomposition:
     """The same where q is the posterior of `theta_q`: chunk by chunk, with no table of all the points."""
-    parts = chunks(points, len(theta.weights))
+    parts = chunks(_data(points), len(theta.weights))
     terms = [_terms(theta, responsibilities(theta_q, part), part) for part in parts]
     return Decomposition(*functools.reduce(torch.add, terms).tolist())
 
 
-def _terms(theta: GaussianMixtureParams, q: Responsibilities, points: Tensor) -> Tensor:
+def _terms(theta: GaussianMixtureParams, q: Responsibilities, data: Data) -> Tensor:
     """The terms (7,) of a decomposition."""
-    at = evaluate(theta, points)
+    at = evaluate(theta, data)
     log_weights = theta.weights.log()
     terms = (
-        at.log_density.sum(),
-        _mean(q, at.log_joint - q.log_resp),
-        _mean(q, q.log_resp - at.posterior.log_resp),
-        _mean(q, at.log_joint),
-        -_mean(q, q.log_resp),
-        _mean(q, at.log_lik),
-        _mean(q, q.log_resp - log_weights),
+        _total(data, at.log_density),
+        _mean(q, data, at.log_joint - q.log_resp),
+        _mean(q, data, q.log_resp - at.posterior.log_resp),
+        _mean(q, data, at.log_joint),
+        -_mean(q, data, q.log_resp),
+        _mean(q, data, at.log_lik),
+        _mean(q, data, q.log_resp - log_weights),
     )
     return torch.stack(terms)
 
 
-def _mean(q: Responsibilities, term: Tensor) -> Tensor:
-    """sum_nk q_nk term_nk, with 0 log 0 = 0."""
-    return torch.where(q.resp > 0, q.resp * term, 0.0).sum()
+def _mean(q: Responsibilities, data: Data, term: Tensor) -> Tensor:
+    """sum_nk q_nk term_nk, with 0 log 0 = 0, each point as often as it counts."""
+    return _total(data, torch.where(q.resp > 0, q.resp * term, 0.0))
 
 
-def maximum(q: Responsibilities, points: Tensor) -> GaussianMixtureParams:
+def _total(data: Data, term: Tensor) -> Tensor:
+    """The sum of a term (N,) or (N, K), each point as often as it counts."""
+    if data.weights is None:
+        return term.sum()
+    weights = data.weights.reshape(-1, *(1 for _ in term.shape[1:]))
+    return torch.where(weights > 0, weights * term, 0.0).sum()
+
+
+def maximum(q: Responsibilities, points: Points) -> GaussianMixtureParams:
     """The theta that maximizes E_q[log p(x, z | theta)]: weighted means and covariances (note 003)."""
-    tiny = 10 * torch.finfo(points.dtype).eps  # as scikit-learn: a component without points has no 0/0
-    counts = q.resp.sum(0) + tiny  # (K,) N_k
-    means = (q.resp.T @ points) / counts[:, None]
-    centred = points.unsqueeze(0) - means.unsqueeze(1)  # (K, N, D)
-    weighted = q.resp.T.unsqueeze(2) * centred
+    data = _data(points)
+    resp = _counted(q, data)
+    counts = resp.sum(0) + _tiny(data)  # (K,) N_k
+    means = (resp.T @ data.x) / counts[:, None]
+    centred = data.x.unsqueeze(0) - means.unsqueeze(1)  # (K, N, D)
+    weighted = resp.T.unsqueeze(2) * centred
     covariances = weighted.transpose(1, 2) @ centred / counts[:, None, None]
     return GaussianMixtureParams(counts / counts.sum(), means, covariances)
 
 
-def maximum_at(theta_q: GaussianMixtureParams, points: Tensor) -> GaussianMixtureParams:
+def maximum_at(theta_q: GaussianMixtureParams, points: Points) -> GaussianMixtureParams:
     """The same where q is the posterior of `theta_q`: chunk by chunk, with no table of all the points."""
-    parts = chunks(points, len(theta_q.weights))
+    data = _data(points)
+    parts = chunks(data, len(theta_q.weights))
     if len(parts) == 1:
-        return maximum(responsibilities(theta_q, points), points)
-    made = (_moments(responsibilities(theta_q, part).resp, part) for part in parts)
+        return maximum(responsibilities(theta_q, data), data)
+    made = (_moments(_counted(responsibilities(theta_q, part), part), part.x) for part in parts)
     counts, means, scatters = functools.reduce(_merged, made)
-    held = counts + 10 * torch.finfo(points.dtype).eps
+    held = counts + _tiny(data)
     share = counts / held
     return GaussianMixtureParams(held / held.sum(), means * share[:, None], scatters / held[:, None, None])
+
+
+def _counted(q: Responsibilities, data: Data) -> Tensor:
+    """q (N, K), times how often each point counts."""
+    return q.resp if data.weights is None else data.weights[:, None] * q.resp
+
+
+def _tiny(data: Data) -> float:
+    """What is added to every N_k; as scikit-learn: a component without points has no 0/0."""
+    heaviest = 1.0 if data.weights is None else float(data.weights.max())
+    return 10 * torch.finfo(data.x.dtype).eps * min(1.0, heaviest)
+
+
+def counts_at(theta_q: GaussianMixtureParams, points: Points) -> Tensor:
+    """N_k (K,), as often as the points count that each component explains, where q is theta_q's posterior."""
+    parts = chunks(_data(points), len(theta_q.weights))
+    made = (_counted(responsibilities(theta_q, part), part).sum(0) for part in parts)
+    return functools.reduce(torch.add, made)
 
 
 class _Moments(NamedTuple):

@@ -1,4 +1,4 @@
-"""Nodes and weights for expectations over q and integrals over the line, for a batch of q's at once."""
+"""Nodes and weights for averages over q, over p, and over all z, for a batch of q's at once."""
 
 from __future__ import annotations
 
@@ -10,12 +10,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.families import LOG_2PI, Family, Line
+from lvmviz.families import LOG_2PI, Family, Line, Plane
+from lvmviz.families.plane import standard
+from lvmviz.quadrature.plane import nodes_of
 from lvmviz.quadrature.rule import NODES, RULES, integrate, panels, to_t, to_z
 from lvmviz.quadrature.survey import survey
 from lvmviz.targets import Target
 
-DIVERGES = 1e-6  # share of an integral in its outermost nodes from which on it counts as infinite
+DIVERGES = 1e-6  # share of an integral in one of its outermost nodes from which on it counts as infinite
+ENDS = torch.tensor([0, 1, -2, -1], device="cpu")  # the outermost nodes on the line
+REACH, STEP = 8.5, 1 / 3  # of the noise in the plane
+TURNS = 32  # lattices of the noise in the plane
+LATTICE = (0.7548776662466927, 0.5698402909980532, 0.6180339887498949)  # shifts and turn from one to the next
 
 
 class Nodes(NamedTuple):
@@ -24,18 +30,66 @@ class Nodes(NamedTuple):
     log_p: Tensor  # (B, S) log p(x, z), nats
     log_q: Tensor  # (B, S) log q(z; phi), nats
     log_weights: Tensor  # (B, S)
+    ends: Tensor = ENDS  # (E,) the outermost of them, where an integral that diverges shows
 
 
-def over_q(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
+def over_q(target: Target, family: Family, phi: Tensor, coarse: bool = False, turn: int = 0) -> Nodes:
     """Nodes for an expectation over q: they move with q where its draw is one stretch of the noise.
 
-    A mixture's is not: there they stand still on the panels of p and q, and q is in the weights.
+    A mixture's is not: on the line they stand still on the panels of p and q, and q is in the weights; in the
+    plane every part has its own.
     """
+    if isinstance(family, Plane):
+        return _carried(target, family, phi, noise_rule(2, coarse, turn % TURNS))
     if not (isinstance(family, Line) and not family.affine):
         noise, log_weights = noise_rule(family.dim, coarse)
         z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
         return Nodes(target.log_prob(z), family.log_prob(phi, z), log_weights.expand(z.shape[:-1]))
     return of_q(over_line(target, family, phi, coarse))
+
+
+def _carried(target: Target, family: Plane, phi: Tensor, rule: tuple[Tensor, Tensor]) -> Nodes:
+    noise, log_weights = rule
+    log_shares, z, log_q = family.carried(phi, noise)
+    ends = (noise.norm(dim=-1) > REACH - STEP).expand(log_shares.shape[-1], -1).flatten().nonzero()[:, 0]
+    log_weights = log_shares.unsqueeze(-1) + log_weights
+    log_p, log_q, log_weights = (part.flatten(-2) for part in (target.log_prob(z), log_q, log_weights))
+    return Nodes(log_p, log_q, log_weights, ends)
+
+
+def over_p(target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Nodes:
+    """Nodes for an average over p; their weights belong to dz.
+
+    In the plane they stand still, on the cells that log p(x) was found with.
+    """
+    if not isinstance(family, Plane):
+        return over_line(target, family, phi, coarse)
+    z, log_p, log_weights, ends = cells_of(target, coarse)
+    log_q = family.log_prob(phi, z.expand(*phi.shape[:-1], *z.shape))
+    return Nodes(log_p.expand_as(log_q), log_q, log_weights.expand_as(log_q), ends)
+
+
+def over_all(target: Target, family: Family, phi: Tensor, coarse: bool = False, turn: int = 0) -> Nodes:
+    """Nodes for an integral over all z that resolve p's features and every q's; weights belong to dz.
+
+    In the plane q's and p's together, each with its share of q's and of p's mass, make a rule for the density
+    q + p: that share over q + p is the node's weight (the balance heuristic of Veach and Guibas, 1995).
+    """
+    if not isinstance(family, Plane):
+        return over_line(target, family, phi, coarse)
+    q, p = over_q(target, family, phi, coarse, turn), over_p(target, family, phi, coarse)
+    log_p, log_q = torch.cat([q.log_p, p.log_p], -1), torch.cat([q.log_q, p.log_q], -1)
+    log_total = torch.logsumexp(p.log_p + p.log_weights, -1, keepdim=True)
+    log_mass = torch.cat([q.log_weights, p.log_weights + p.log_p - log_total], -1)
+    ends = torch.cat([q.ends, p.ends + q.log_p.shape[-1]])
+    return Nodes(log_p, log_q, log_mass - torch.logaddexp(log_q, log_p - log_total), ends)
+
+
+@functools.lru_cache(maxsize=32)
+def cells_of(target: Target, coarse: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """z (S, 2), log p(x, z) (S,), log weights (S,) of dz, and the outermost of them, (E,)."""
+    z, log_p, log_weights, ends = (torch.from_numpy(part) for part in nodes_of(target, coarse))
+    return z, log_p, log_weights, ends
 
 
 def of_q(line: Nodes) -> Nodes:
@@ -95,20 +149,37 @@ def quantiles(target: Target, shares: Tensor) -> Tensor:
     return z[torch.searchsorted(mass, shares).clamp(max=len(z) - 1)]
 
 
-@functools.lru_cache(maxsize=8)
-def noise_rule(dim: int, coarse: bool = False) -> tuple[Tensor, Tensor]:
+@functools.lru_cache(maxsize=2 * TURNS)
+def noise_rule(dim: int, coarse: bool = False, turn: int = 0) -> tuple[Tensor, Tensor]:
     """Nodes (S, dim) and log weights (S,) for an expectation over standard normal noise, float64.
 
     The trapezoidal rule, which converges exponentially also where log p has poles near the line, as between
     two modes, which hold Gauss-Hermite up (Trefethen, 2022). On the line it is one in t, e = sinh(2 sinh t),
-    |e| <= 26, to reach the tails of a q that is no Gaussian (Takahasi and Mori, 1974); in the plane |e| <= 9.
+    |e| <= 26, to reach the tails of a q that is no Gaussian (Takahasi and Mori, 1974); in the plane it ends
+    at |e| = 8.5, and the lattice can be shifted and turned: a bend that falls between the nodes of one shows
+    in another.
     """
-    h, reach = (1 / 64, 92) if dim == 1 else (1 / 3, 28)
+    return _disc(2.0 * STEP if coarse else STEP, turn) if dim == 2 else _on_line(coarse)
+
+
+def _on_line(coarse: bool) -> tuple[Tensor, Tensor]:
+    h, reach = 1 / 64, 92
     t = h * torch.arange(-reach, reach + 1, 2 if coarse else 1, dtype=torch.float64, device="cpu")
-    e, slope = (t, torch.ones_like(t)) if dim > 1 else (torch.sinh(2.0 * t.sinh()), _stretch(t))
-    log_weights = -0.5 * e**2 - 0.5 * LOG_2PI + torch.log((2 * h if coarse else h) * slope)
-    index = torch.cartesian_prod(*[torch.arange(len(t), device="cpu")] * dim).reshape(-1, dim)
-    return e[index], log_weights[index].sum(-1)
+    e = torch.sinh(2.0 * t.sinh())
+    log_weights = -0.5 * e**2 - 0.5 * LOG_2PI + torch.log((2 * h if coarse else h) * _stretch(t))
+    return e[:, None], log_weights
+
+
+def _disc(h: float, turn: int) -> tuple[Tensor, Tensor]:
+    """The nodes of a square lattice within REACH: beyond, a normal has 1e-16 of its mass."""
+    count = math.ceil(REACH / h) + 1
+    t = h * torch.arange(-count, count + 1, dtype=torch.float64, device="cpu")
+    across, along, angle = ((turn * step) % 1.0 for step in LATTICE)
+    e = torch.cartesian_prod(t + h * across, t + h * along)
+    cos, sin = math.cos(0.5 * math.pi * angle), math.sin(0.5 * math.pi * angle)
+    e = e @ e.new_tensor([[cos, sin], [-sin, cos]])
+    e = e[e.norm(dim=1) <= REACH]
+    return e, standard(e) + 2.0 * math.log(h)
 
 
 def _stretch(t: Tensor) -> Tensor:
@@ -121,7 +192,8 @@ def weighted(log_weights: Tensor, values: Tensor) -> Tensor:
     return weights * torch.where(weights > 0.0, values, 0.0)
 
 
-def convergent(terms: Tensor, total: Tensor) -> Tensor:
-    """The total (B,) of an integral's terms (B, S), or -inf where they have not died out at both ends."""
-    ends = terms.detach()[..., [0, 1, -2, -1]].abs().amax(-1)
-    return torch.where(ends <= DIVERGES * terms.detach().abs().sum(-1), total, -torch.inf)
+def convergent(terms: Tensor, total: Tensor, ends: Tensor = ENDS) -> Tensor:
+    """The total (B,) of an integral's terms (B, S), or -inf where they have not died out at its ends."""
+    sizes = terms.detach().abs()
+    largest = sizes[..., ends].amax(-1) if len(ends) else torch.zeros_like(total)
+    return torch.where(largest <= DIVERGES * sizes.sum(-1), total, -torch.inf)

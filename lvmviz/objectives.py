@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from lvmviz.core import Choice, Key, choice, generator, knob
-from lvmviz.families import Family, Line
-from lvmviz.nodes import Nodes, convergent, of_q, over_line, over_q, weighted
+from lvmviz.families import Family, Line, Plane
+from lvmviz.nodes import Nodes, convergent, of_q, over_all, over_line, over_p, over_q, weighted
 from lvmviz.quadrature.exact import Integral
 from lvmviz.targets import Target
 
@@ -32,10 +32,13 @@ class Objective(Choice):
     """
 
     @abc.abstractmethod
-    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+    def value(
+        self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False, turn: int = 0
+    ) -> Tensor:
         """The objective (B,) for phi (B, P), by quadrature; -inf where an integral is infinite.
 
-        With `coarse` by the rule that has half the nodes.
+        With `coarse` by the rule that has half the nodes; `turn` is which of the lattices in the plane it
+        has.
         """
 
     @abc.abstractmethod
@@ -54,6 +57,9 @@ class Objective(Choice):
 
 
 def _log_ratio(target: Target, family: Family, phi: Tensor, noise: Tensor) -> Tensor:
+    if isinstance(family, Plane):
+        z, log_q = family.draw(phi, noise)
+        return target.log_prob(z) - log_q
     z = family.sample(phi, noise.expand(*phi.shape[:-1], *noise.shape))
     return target.log_prob(z) - family.log_prob(phi, z)
 
@@ -68,17 +74,19 @@ class ReverseKL(Objective):
 
     title = "Reverse KL (ELBO)"
 
-    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
-        q, entropy = over_q(target, family, phi, coarse), family.entropy(phi)
+    def value(
+        self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False, turn: int = 0
+    ) -> Tensor:
+        q, entropy = over_q(target, family, phi, coarse, turn), family.entropy(phi)
         terms = weighted(q.log_weights, q.log_p - q.log_q if entropy is None else q.log_p)
         total = terms.sum(-1) if entropy is None else terms.sum(-1) + entropy
-        return convergent(terms, total)
+        return convergent(terms, total, q.ends)
 
     def careful(self, target: Target, family: Family, phi: Tensor, coarse: bool = False) -> Tensor:
         """The same (B,) on the panels of p and q: five times the nodes, but exact at kinks of log p too."""
-        line = over_line(target, family, phi, coarse)
-        terms = weighted(line.log_weights + line.log_q, line.log_p - line.log_q)
-        return convergent(terms, terms.sum(-1))
+        both = over_all(target, family, phi, coarse)
+        terms = weighted(both.log_weights + both.log_q, both.log_p - both.log_q)
+        return convergent(terms, terms.sum(-1), both.ends)
 
     def error(self, target: Target, family: Family, phi: Tensor) -> Tensor:
         """How far `value` may be off, (B,): its disagreement with the panels, and theirs with fewer nodes."""
@@ -105,12 +113,14 @@ class ForwardKL(Objective):
 
     title = "Forward KL"
 
-    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
-        line = over_line(target, family, phi, coarse)
-        log_mass = line.log_weights + line.log_p
+    def value(
+        self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False, turn: int = 0
+    ) -> Tensor:
+        p = over_p(target, family, phi, coarse)
+        log_mass = p.log_weights + p.log_p
         log_evidence = torch.logsumexp(log_mass, -1, keepdim=True)
-        terms = weighted(log_mass - log_evidence, line.log_q - line.log_p + log_evidence)
-        return convergent(terms, terms.sum(-1))
+        terms = weighted(log_mass - log_evidence, p.log_q - p.log_p + log_evidence)
+        return convergent(terms, terms.sum(-1), p.ends)
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         raise ValueError(
@@ -129,18 +139,20 @@ class Renyi(Objective):
     title = "Rényi bound"
     alpha: float = knob(0.5, 0.0, 5.0, "The order: 0 is log p(x), 1 the ELBO.", label="Order α")
 
-    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
-        line, rest = over_line(target, family, phi, coarse), 1.0 - self.alpha
+    def value(
+        self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False, turn: int = 0
+    ) -> Tensor:
+        both, rest = over_all(target, family, phi, coarse, turn), 1.0 - self.alpha
         if not rest:
             return ReverseKL().careful(target, family, phi, coarse)
-        told = line.log_q.isfinite()  # where q left the floats, p may have too: no ratio is known there
-        log_q = torch.where(told, line.log_q, 0.0)
-        terms = line.log_weights + rest * line.log_p + self.alpha * log_q
+        told = both.log_q.isfinite()  # where q left the floats, p may have too: no ratio is known there
+        log_q = torch.where(told, both.log_q, 0.0)
+        terms = both.log_weights + rest * both.log_p + self.alpha * log_q
         if self.alpha:
             terms = torch.where(told, terms, -torch.inf)
         total = torch.logsumexp(terms, -1)
-        value = total / rest if abs(rest) > NEAR_ONE else _near_elbo(line, rest)
-        return convergent((terms - total.unsqueeze(-1)).exp(), value)
+        value = total / rest if abs(rest) > NEAR_ONE else _near_elbo(both, rest)
+        return convergent((terms - total.unsqueeze(-1)).exp(), value, both.ends)
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         rest = 1.0 - self.alpha
@@ -149,9 +161,9 @@ class Renyi(Objective):
         return (torch.logsumexp(rest * log_ratio, -1) - math.log(log_ratio.shape[-1])) / rest
 
 
-def _near_elbo(line: Nodes, rest: float) -> Tensor:
+def _near_elbo(both: Nodes, rest: float) -> Tensor:
     """The bound (B,) of order 1 - rest near 1: log E[ratio^rest] / rest without cancellation."""
-    rise = weighted(line.log_weights + line.log_q, torch.expm1(rest * (line.log_p - line.log_q)))
+    rise = weighted(both.log_weights + both.log_q, torch.expm1(rest * (both.log_p - both.log_q)))
     return torch.log1p(rise.sum(-1)) / rest
 
 
@@ -166,10 +178,12 @@ class IWAE(Objective):
     title = "IWAE"
     draws: int = knob(5, 1, 1000, "How many draws K share one logarithm.", label="Draws K", scale="log")
 
-    def value(self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False) -> Tensor:
+    def value(
+        self, target: Target, family: Family, phi: Tensor, *, coarse: bool = False, turn: int = 0
+    ) -> Tensor:
         if self.draws == 1:
-            return ReverseKL().value(target, family, phi, coarse=coarse)
-        q = over_q(target, family, phi, coarse)
+            return ReverseKL().value(target, family, phi, coarse=coarse, turn=turn)
+        q = over_q(target, family, phi, coarse, turn)
         return self._of(q, 1.5 * STEP if coarse else STEP, MOST_STEPS)
 
     def careful(self, target: Target, family: Family, phi: Tensor) -> Integral:
@@ -188,9 +202,9 @@ class IWAE(Objective):
         """The bound (B,) from nodes of q."""
         log_ratio = q.log_p - q.log_q
         near = (q.log_weights > -LOST).flatten(0, -2).any(0)
-        found = _log_of_mean(log_ratio[..., near], q.log_weights[..., near], self.draws, step, most)
+        found = log_of_mean(log_ratio[..., near], q.log_weights[..., near], self.draws, step, most)
         best = _of_the_best(log_ratio, q.log_weights, self.draws)
-        return convergent(best, torch.where(best.isneginf().any(-1), -torch.inf, found))
+        return convergent(best, torch.where(best.isneginf().any(-1), -torch.inf, found), q.ends)
 
     def reduce(self, log_ratio: Tensor) -> Tensor:
         """The mean over groups of K draws; what fills no group is left out."""
@@ -222,7 +236,7 @@ def _of_the_best(log_ratio: Tensor, log_weights: Tensor, count: int) -> Tensor:
     return weighted(log_weights + (count - 1) * share, count * log_ratio)
 
 
-def _log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float, most: int) -> Tensor:
+def log_of_mean(log_ratio: Tensor, log_weights: Tensor, count: int, step: float, most: int) -> Tensor:
     """E[log of the mean of `count` ratios], each drawn with the weights (B, S): Frullani's integral.
 
     Over u = log t it ends where all is rounding; u = v + e^(v - BEND) reaches there also under heavy tails.

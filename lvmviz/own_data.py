@@ -1,8 +1,9 @@
 """The store of people's own tables: one file per table, named by the SHA-256 of its content.
 
 A file is a magic line, a line of JSON (shape and names), the points as little-endian float64 and, where there
-are labels, those as little-endian int64. Its name is the hash of all of it, so a file proves itself. Several
-processes may use the store at once: files appear whole, by renaming, and are never changed afterwards.
+are any, the labels as little-endian int64 and the weights as little-endian float64. Its name is the hash of
+all of it, so a file proves itself. Several processes may use the store at once: files appear whole, by
+renaming, and are never changed afterwards.
 """
 
 from __future__ import annotations
@@ -91,6 +92,18 @@ def get(digest: str) -> Table:
     return _decode(content)
 
 
+def labelled(digest: str) -> bool:
+    """Whether a table has labels, from its first lines alone; True where these cannot be read."""
+    if not isinstance(digest, str) or not _DIGEST.fullmatch(digest):
+        return True
+    try:
+        with _path(digest).open("rb") as file:
+            file.readline()
+            return bool(json.loads(file.readline())["labelled"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return True  # whoever asks for the table itself is told what is wrong
+
+
 def _path(digest: str) -> Path:
     return home() / "data" / f"{digest}.table"
 
@@ -105,8 +118,12 @@ def _encode(table: Table) -> bytes:
         "labelled": table.labels is not None,
         "shape": list(points.shape),
     }
+    weights = b""
+    if table.weights is not None:  # a table without any keeps the name that it always had
+        header["weighted"] = True
+        weights = np.ascontiguousarray(table.weights, dtype="<f8").tobytes()
     line = json.dumps(header, sort_keys=True, separators=(",", ":")).encode("ascii")
-    return b"".join((_MAGIC, line, b"\n", points.tobytes(), labels))
+    return b"".join((_MAGIC, line, b"\n", points.tobytes(), labels, weights))
 
 
 def _decode(content: bytes) -> Table:
@@ -114,8 +131,11 @@ def _decode(content: bytes) -> Table:
     header = json.loads(content[len(_MAGIC) : start])
     rows, width = header["shape"]
     points = _array(content, "<f8", rows * width, start).reshape(rows, width)
-    labels = _array(content, "<i8", rows, start + points.nbytes) if header["labelled"] else None
-    return Table(points, tuple(header["columns"]), labels, tuple(header["label_names"]), ())
+    after = start + points.nbytes
+    labels = _array(content, "<i8", rows, after) if header["labelled"] else None
+    after += 0 if labels is None else labels.nbytes
+    weights = _array(content, "<f8", rows, after) if header.get("weighted") else None
+    return Table(points, tuple(header["columns"]), labels, tuple(header["label_names"]), (), weights)
 
 
 def _array(content: bytes, dtype: str, count: int, start: int) -> np.ndarray:

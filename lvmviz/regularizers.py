@@ -21,7 +21,7 @@ class Regularizer(Choice):
 
     @abc.abstractmethod
     def __call__(self, covariances: Tensor) -> Tensor:
-        """Regularized covariances (K, D, D), in the data's squared units."""
+        """Regularized covariances (..., D, D), in the data's squared units."""
 
 
 @choice
@@ -52,8 +52,8 @@ class Floor(Regularizer):
         if bool((values >= self.amount).all()):
             return covariances  # nothing to mend, and no rounding added
         # what is missing is added, so that the large variances keep their own digits
-        missing = (self.amount - values).clamp(min=0.0).unsqueeze(1)
-        return covariances + (vectors * missing) @ vectors.transpose(1, 2)
+        missing = (self.amount - values).clamp(min=0.0).unsqueeze(-2)
+        return covariances + (vectors * missing) @ vectors.mT
 
 
 @choice

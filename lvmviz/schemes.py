@@ -13,11 +13,15 @@ from lvmviz.mixtures import GaussianMixtureParams
 
 HARD = 1e-12  # of the variances: so narrow, a posterior leaves each point to its nearest centre
 TIE = 37.0  # nats by which the earlier of two equally near centres is preferred: e^-37 is lost beside 1
+ROUNDING = 1e-10  # of a ball's width
 NONE = 1e-12  # of all points; a component with fewer has no mean
 
 
 class Scheme(Choice):
-    """What E and M are. q is told as the theta whose posterior it is."""
+    """What E and M are. q is told as the theta whose posterior it is.
+
+    A theta may have leading dimensions: many mixtures side by side, each treated alone.
+    """
 
     closes: ClassVar[bool] = True  # E makes q the posterior, so that KL = 0
     maximizes: ClassVar[bool] = False  # M goes all the way in all of theta: then pi_k = N_k / N
@@ -45,6 +49,13 @@ class Scheme(Choice):
         self, theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, rise: float, least: float
     ) -> bool:
         """Whether an iteration that lifted the log-likelihood by `rise` nats was the last worth taking."""
+        return bool(self.still(theta, theta_q, torch.tensor(rise, dtype=torch.float64), least))
+
+    def still(
+        self, theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, rise: Tensor,
+        least: Tensor | float,
+    ) -> Tensor:  # fmt: skip
+        """The same of each of many mixtures, as bools of the shape of `rise`."""
         return rise < least
 
 
@@ -75,25 +86,19 @@ class GeneralizedEM(Scheme):
     def m(self, best: GaussianMixtureParams, now: GaussianMixtureParams) -> GaussianMixtureParams:
         old, new = (1.0 - self.part) * now.weights, self.part * best.weights
         weights = old + new
-        share = (new / weights)[:, None]
+        share = (new / weights)[..., None]
         apart = best.means - now.means
         means = now.means + share * apart
-        within = now.covariances + share[:, :, None] * (best.covariances - now.covariances)
-        between = (share * (1.0 - share))[:, :, None] * apart.unsqueeze(2) * apart.unsqueeze(1)
+        within = now.covariances + share[..., None] * (best.covariances - now.covariances)
+        between = (share * (1.0 - share))[..., None] * apart.unsqueeze(-1) * apart.unsqueeze(-2)
         return GaussianMixtureParams(weights, means, within + between)
 
 
-@choice
-class SoftKMeans(Scheme):
-    """EM for equal balls of a fixed size: only the centres move (MacKay, 2003).
+class Balls(Scheme):
+    """Equal balls of a fixed size: only the centres move."""
 
-    q(z_n = k) is proportional to exp(-stiffness |x_n - mu_k|² / v), v the mean variance of the columns.
-    """
-
-    title = "Soft k-means"
-    stiffness: float = knob(10.0, 0.1, 1000.0, "The stiffer, the less a point is shared.", scale="log")
     free = False
-    m_does = "every centre moves to the mean of its points; both rise"
+    stiffness: float  # the mean variance of the columns is 2 stiffness times that of a ball
 
     def start(self, theta: GaussianMixtureParams, spread: Tensor) -> GaussianMixtureParams:
         width = spread.shape[-1]
@@ -104,19 +109,31 @@ class SoftKMeans(Scheme):
         return theta._replace(covariances=ball.expand_as(theta.covariances).contiguous())
 
     def m(self, best: GaussianMixtureParams, now: GaussianMixtureParams) -> GaussianMixtureParams:
-        held = (best.weights > NONE)[:, None]
+        held = (best.weights > NONE)[..., None]
         return now._replace(means=torch.where(held, best.means, now.means))
 
 
 @choice
-class KMeans(Scheme):
+class SoftKMeans(Balls):
+    """EM for equal balls of a fixed size: only the centres move (MacKay, 2003).
+
+    q(z_n = k) is proportional to exp(-stiffness |x_n - mu_k|² / v), v the mean variance of the columns.
+    """
+
+    title = "Soft k-means"
+    stiffness: float = knob(10.0, 0.1, 1000.0, "The stiffer, the less a point is shared.", scale="log")
+    m_does = "every centre moves to the mean of its points; both rise"
+
+
+@choice
+class KMeans(Balls):
     """Every point belongs wholly to the nearest centre: soft k-means with a q without doubt (Lloyd, 1982).
 
     The ELBO is what it lifts; the gap to the log-likelihood stays open.
     """
 
     title = "k-means"
-    free = False
+    stiffness: ClassVar[float] = 10.0
     closes = False
     e_does = "every point goes to its nearest centre; of all q with whole points the smallest gap"
     e_again = "E again changes nothing: every point is with its nearest centre. Press M."
@@ -124,19 +141,16 @@ class KMeans(Scheme):
     m_does = "every centre moves to the mean of its points; the ELBO rises"
     m_left = "the ELBO is higher, and the gap another"
 
-    def start(self, theta: GaussianMixtureParams, spread: Tensor) -> GaussianMixtureParams:
-        return SoftKMeans().start(theta, spread)
-
     def e(self, theta: GaussianMixtureParams) -> GaussianMixtureParams:
-        count, most = len(theta.weights), 700.0 if theta.weights.dtype == torch.float64 else 80.0
+        count, most = theta.weights.shape[-1], 700.0 if theta.weights.dtype == torch.float64 else 80.0
         order = torch.arange(count, dtype=theta.weights.dtype, device=theta.weights.device)
         weights = torch.softmax(-min(TIE, most / max(count - 1, 1)) * order, 0)
-        return theta._replace(weights=weights, covariances=HARD * theta.covariances)
+        return theta._replace(weights=weights.expand_as(theta.weights), covariances=HARD * theta.covariances)
 
-    def m(self, best: GaussianMixtureParams, now: GaussianMixtureParams) -> GaussianMixtureParams:
-        return SoftKMeans().m(best, now)
-
-    def settled(
-        self, theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, rise: float, least: float
-    ) -> bool:
-        return torch.equal(theta.means, theta_q.means)
+    def still(
+        self, theta: GaussianMixtureParams, theta_q: GaussianMixtureParams, rise: Tensor,
+        least: Tensor | float,
+    ) -> Tensor:  # fmt: skip
+        # a point that changes its centre moves two centres by far more; less is rounding
+        moved = (theta.means - theta_q.means).abs().amax((-2, -1))
+        return moved <= ROUNDING * theta.covariances.diagonal(dim1=-2, dim2=-1).amax((-2, -1)).sqrt()

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from lvmviz.cells import (
-    MAX_COLUMNS,
     MAX_ROWS,
     TableError,
     blocks_of,
@@ -24,44 +22,46 @@ from lvmviz.cells import (
     quote,
     too_many_rows,
 )
-
-MAX_NAME = 60
-MAX_CLASSES = 20
-MAX_MAGNITUDE = 1e150  # the square of anything larger overflows
-
-_NUMBER = re.compile(r"[+\-\u2212]?(\d++([.,]\d*+)?|[.,]\d++)([eE][+-]?\d++)?", re.ASCII)
-_NUMBERLIKE = re.compile(r"[-\u2212]?[\d.,'’+$€£%\s]+")  # "1 234", "1,234.5", "12%"
-_MISSING = frozenset(  # in lower case; the first is the empty cell
-    "|na|n/a|#n/a|<na>|nan|-nan|nat|null|none|nil|missing|?|-|--|.|inf|+inf|-inf|infinity|+infinity|-infinity|∞|-∞".split(
-        "|"
-    )
+from lvmviz.columns import (
+    MAX_NAME,
+    MISSING,
+    NUMBER,
+    Column,
+    are_weights,
+    check_spread,
+    is_numeric,
+    labels_of,
+    numbers_of,
+    says_weights,
+    weights_of,
+    without_index,
 )
-_INDEX_NAMES = frozenset({"", "id", "index", "unnamed: 0"})
 
 
 class Table(NamedTuple):
     """A table of finite numbers, with the class of each row where the table names one."""
 
-    points: np.ndarray  # (N, D) float64, finite, C-contiguous, read-only
+    points: np.ndarray  # (N, D) float64, finite (NaN in an empty cell), C-contiguous, read-only
     columns: tuple[str, ...]  # (D,) names, distinct, none of them a number
     labels: np.ndarray | None  # (N,) int64 indices into label_names, read-only
     label_names: tuple[str, ...]  # sorted
     notes: tuple[str, ...]  # sentences on what was left out or assumed
+    weights: np.ndarray | None = None  # (N,) float64, how often each row counts, read-only; None: once
+    gaps: int = 0  # cells that are empty
+
+    def total(self) -> float:
+        """How many points these are, each as often as it counts."""
+        return len(self.points) if self.weights is None else float(self.weights.sum())
 
 
-class _Column(NamedTuple):
-    name: str
-    title: str  # what the header says, empty where it says nothing
-    lines: Sequence[int]  # the line of the file on which each cell's row begins, from 1
-    cells: Sequence[str]
-    place: int  # which cell of a row it is
-
-
-def read_table(source: bytes | str, progress: Callable[[float], None] | None = None) -> Table:
-    """Read a table of numbers from a CSV file's bytes or from pasted text.
+def read_table(
+    source: bytes | str, progress: Callable[[float], None] | None = None, gaps: bool = False
+) -> Table:
+    """Read a table of numbers from a CSV file's bytes or from pasted text; with `gaps` cells may be empty.
 
     Delimiter, decimal comma and header are found from the content. The first text column with 2 to 20
-    distinct values gives the labels; other text and leading row numbers are left out, each with a note.
+    distinct values gives the labels; numbers headed "weight" say how often each row counts; other text and
+    leading row numbers are left out, each with a note.
     What the columns are is settled by the first 20,000 rows. `progress` is told the share that has been read.
     Raises TableError, and nothing else, for whatever is not such a table.
     """
@@ -73,23 +73,45 @@ def read_table(source: bytes | str, progress: Callable[[float], None] | None = N
     if decimal == ",":
         notes.append("Commas were read as decimal commas.")
     columns = _columns(lines, rows, notes)
-    numeric = [column for column in columns if _is_numeric(column)]
-    texts = [column for column in columns if not _is_numeric(column)]
-    values, texts = _whole(numeric, texts, blocks, decimal)
-    labels, names = _labels(texts, notes)
-    numeric, values = _without_index(numeric, values, notes)
+    numeric = [column for column in columns if is_numeric(column)]
+    texts = [column for column in columns if not is_numeric(column)]
+    values, texts = _whole(numeric, texts, blocks, decimal, gaps)
+    labels, names = labels_of(texts, notes)
+    weights, numeric, values = weights_of(numeric, values, notes)
+    numeric, values = without_index(numeric, values, notes)
     points = np.ascontiguousarray(np.column_stack(values))
     points.setflags(write=False)
-    return Table(points, tuple(column.name for column in numeric), labels, names, tuple(notes))
+    empty = int(np.isnan(points).sum()) if gaps else 0
+    if empty:
+        notes.append(f"{empty:,} of {points.size:,} cells are empty.")
+    named = tuple(column.name for column in numeric)
+    return Table(points, named, labels, names, tuple(notes), weights, empty)
+
+
+def whole(table: Table) -> Table:
+    """The table, or a ValueError where cells are empty."""
+    if table.gaps:
+        raise ValueError(
+            f"{table.gaps:,} cells of the table are empty: fill them, leave their columns out, or fit a "
+            "model for tables with gaps (Beyond mixtures: Missing features, Probabilistic PCA)"
+        )
+    return table
 
 
 def to_csv(table: Table) -> str:
-    """Write a table as CSV, its labels as a last text column.
+    """Write a table as CSV, its weights and labels as last columns.
 
     `read_table` gives back all but the notes, to the bit, where the text is within its limits.
     """
-    names = list(table.columns)
-    rows: list[list[float | str]] = [[_shortest(x) for x in row] for row in table.points.tolist()]
+    # a feature by such a name would come back as weights
+    names = _unique([f"{name} as such" if says_weights(name) else name for name in table.columns])
+    rows: list[list[float | str]] = [
+        ["" if x != x else _shortest(x) for x in row] for row in table.points.tolist()
+    ]
+    if table.weights is not None:
+        names.append("weight")  # no feature is called so
+        for row, weight in zip(rows, table.weights.tolist(), strict=True):
+            row.append(_shortest(weight))
     if table.labels is not None:
         names = _unique([*names, "class"])
         for row, label in zip(rows, table.labels.tolist(), strict=True):
@@ -109,12 +131,12 @@ def _decimal(rows: list[list[str]], delimiter: str) -> str:
     if delimiter not in ";\t":
         return "."
     numbers = [
-        cell for row in rows for cell in row if ("," in cell or "." in cell) and _NUMBER.fullmatch(cell)
+        cell for row in rows for cell in row if ("," in cell or "." in cell) and NUMBER.fullmatch(cell)
     ]
     return "," if 2 * sum("," in cell for cell in numbers) > len(numbers) else "."
 
 
-def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[_Column]:
+def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[Column]:
     header = rows[0] if _has_header(rows) else None
     below = rows[1:] if header else rows
     if len(below) < 2:
@@ -123,11 +145,11 @@ def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[
         notes.append(
             "The first line does not name the columns, so they are called “column 1”, “column 2”, …."
         )
-    elif number := next((cell for cell in header if _NUMBER.fullmatch(cell)), None):
+    elif number := next((cell for cell in header if NUMBER.fullmatch(cell)), None):
         notes.append(f"Line {lines[0]} was read as the columns' names, although it holds {quote(number)}.")
     titles = header or [""] * len(below[0])
     columns = [
-        _Column(name, title, lines[-len(below) :], cells, place)
+        Column(name, title, lines[-len(below) :], cells, place)
         for place, (name, title, cells) in enumerate(
             zip(_unique(titles), titles, zip(*below, strict=True), strict=True)
         )
@@ -139,27 +161,29 @@ def _columns(lines: list[int], rows: list[list[str]], notes: list[str]) -> list[
 
 
 def _whole(
-    numeric: list[_Column],
-    texts: list[_Column],
+    numeric: list[Column],
+    texts: list[Column],
     blocks: Iterator[tuple[list[int], list[list[str]]]],
     decimal: str,
-) -> tuple[list[np.ndarray], list[_Column]]:
+    gaps: bool,
+) -> tuple[list[np.ndarray], list[Column]]:
     """The numbers (N,) of every numeric column, and the columns of text, to the end of the table."""
-    parts = [[_numbers(column, decimal)] for column in numeric]
+    parts = [[numbers_of(column, decimal, gaps)] for column in numeric]
     words = [list(column.cells) for column in texts]
     kept = {column.place for column in [*numeric, *texts]}
     for lines, rows in blocks:
         _check_left_out(lines, rows, set(range(len(rows[0]))) - kept)
         for column, made in zip(numeric, parts, strict=True):
             cells = [row[column.place] for row in rows]
-            made.append(_numbers(column._replace(lines=lines, cells=cells), decimal))
+            made.append(numbers_of(column._replace(lines=lines, cells=cells), decimal, gaps))
         for column, cells in zip(texts, words, strict=True):
             cells.extend(row[column.place] for row in rows)
     values = [np.concatenate(made) for made in parts]
     if max(map(len, [*values, *words]), default=0) > MAX_ROWS:
         raise too_many_rows()
     for column, numbers in zip(numeric, values, strict=True):
-        _check_spread(column, numbers)
+        if not are_weights(column):
+            check_spread(column, numbers)
     return values, [column._replace(cells=cells) for column, cells in zip(texts, words, strict=True)]
 
 
@@ -176,8 +200,8 @@ def _check_left_out(lines: list[int], rows: list[list[str]], places: set[int]) -
 def _has_header(rows: list[list[str]]) -> bool:
     """Tell whether the first row has text over a column at least half of which is numbers."""
     for title, *cells in zip(*rows, strict=True):
-        if cells and title.lower() not in _MISSING and not _NUMBER.fullmatch(title):
-            if 2 * sum(_NUMBER.fullmatch(cell) is not None for cell in cells) >= len(cells):
+        if cells and title.lower() not in MISSING and not NUMBER.fullmatch(title):
+            if 2 * sum(NUMBER.fullmatch(cell) is not None for cell in cells) >= len(cells):
                 return True
     return False
 
@@ -187,7 +211,7 @@ def _unique(titles: Sequence[str]) -> list[str]:
     names: list[str] = []
     for position, title in enumerate(titles, start=1):
         title = title[:MAX_NAME].strip()
-        if title.lower() in _MISSING or _NUMBER.fullmatch(title):
+        if title.lower() in MISSING or NUMBER.fullmatch(title):
             title = f"column {title or position}"
         name, copies = title[:MAX_NAME].strip(), 1
         while name in names:
@@ -195,113 +219,3 @@ def _unique(titles: Sequence[str]) -> list[str]:
             name = title[: MAX_NAME - 4].strip() + f" {copies}"
         names.append(name)
     return names
-
-
-def _is_numeric(column: _Column) -> bool:
-    """Tell numbers from text: one number makes a column numeric, as does the absence of anything else."""
-    return any(map(_NUMBER.fullmatch, column.cells)) or all(cell.lower() in _MISSING for cell in column.cells)
-
-
-def _numbers(column: _Column, decimal: str) -> np.ndarray:
-    """Return the column's numbers (N,), or raise the error that names the first cell which is none."""
-    wrong = "," if decimal == "." else "."
-    for line, cell in zip(column.lines, column.cells, strict=True):
-        if not _NUMBER.fullmatch(cell) or wrong in cell:
-            raise TableError(f"Line {line}, column {quote(column.name)}: {_fault(column, cell, decimal)}")
-    values = np.array([float(cell.replace(",", ".").replace("\u2212", "-")) for cell in column.cells])
-    _check_size(column, values)
-    return values
-
-
-def _fault(column: _Column, cell: str, decimal: str) -> str:
-    if all(not cell for cell in column.cells):
-        return "the whole column is empty. Delete it or fill it."
-    if not cell:
-        return "the cell is empty. Fill it or delete the row."
-    if cell.lower() in _MISSING:
-        return f"{quote(cell)} is not a finite number. Fill the cell or delete the row."
-    if _NUMBER.fullmatch(cell) or _NUMBERLIKE.fullmatch(cell):
-        mark = "point" if decimal == "." else "comma"
-        return f"{quote(cell)} is not read as a number. Use a decimal {mark} and no other marks or spaces."
-    return f"{quote(cell)} is not a number, but other cells are. Correct it, or delete its row or column."
-
-
-def _check_size(column: _Column, values: np.ndarray) -> None:
-    large = np.flatnonzero(np.abs(values) > MAX_MAGNITUDE)
-    if large.size:
-        first = int(large[0])
-        line, cell = column.lines[first], quote(column.cells[first])
-        raise TableError(
-            f"Line {line}, column {quote(column.name)}: {cell} is so large that its square overflows "
-            "(more than 1e150). Correct it, or divide the column by a constant."
-        )
-
-
-def _check_spread(column: _Column, values: np.ndarray) -> None:
-    name = quote(column.name)
-    with np.errstate(all="ignore"):
-        variance = values.var()
-    if values.min() == values.max():
-        raise TableError(
-            f"The column {name} is {quote(column.cells[0])} in every row. Its variance is zero, so no "
-            "Gaussian can be fitted: delete the column."
-        )
-    if variance == 0:
-        raise TableError(
-            f"The variance of the column {name} is too small for a number. Multiply it by a constant."
-        )
-
-
-def _without_index(
-    columns: list[_Column], values: list[np.ndarray], notes: list[str]
-) -> tuple[list[_Column], list[np.ndarray]]:
-    """Leave out leading columns that only number the rows; without a header none can be known to."""
-    named = any(column.title for column in columns)
-    count = 0
-    while count < len(columns) and named and _is_index(columns[count], values[count]):
-        notes.append(f"The column {quote(columns[count].name)} only numbers the rows and was left out.")
-        count += 1
-    left = len(columns) - count
-    if left == 0:
-        raise TableError(
-            "The table has no column of numbers to fit (text and row numbers do not count). Add one."
-        )
-    if left > MAX_COLUMNS:
-        raise TableError(
-            f"The table has {left} columns of numbers, and at most {MAX_COLUMNS} are read. Keep fewer."
-        )
-    return columns[count:], values[count:]
-
-
-def _is_index(column: _Column, values: np.ndarray) -> bool:
-    whole = values[0] == np.rint(values[0])
-    return column.title.lower() in _INDEX_NAMES and bool(whole and (np.diff(values) == 1).all())
-
-
-def _labels(columns: list[_Column], notes: list[str]) -> tuple[np.ndarray | None, tuple[str, ...]]:
-    """Take the classes from the first text column that can name them, and note what becomes of the others."""
-    for column in columns:
-        if all(map(_NUMBERLIKE.fullmatch, column.cells)):  # to leave measurements out would be too quiet
-            fault = _fault(column, column.cells[0], ".")
-            raise TableError(f"Line {column.lines[0]}, column {quote(column.name)}: {fault}")
-    chosen = next(filter(_names_classes, columns), None)
-    others = [quote(column.name) for column in columns if column is not chosen]
-    if others:
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
-        notes.append(
-            f"Columns of text were left out: {', '.join(others[:5])}{more}. Only the first with "
-            f"2 to {MAX_CLASSES} different words and no empty cell can give the classes."
-        )
-    if chosen is None:
-        return None, ()
-    names, labels = np.unique(np.array(chosen.cells, dtype=object), return_inverse=True)
-    labels = labels.astype(np.int64)
-    labels.setflags(write=False)
-    notes.append(f"The text column {quote(chosen.name)} gives the classes ({len(names)}).")
-    return labels, tuple(names.tolist())
-
-
-def _names_classes(column: _Column) -> bool:
-    if not 2 <= len(set(column.cells)) <= MAX_CLASSES:
-        return False
-    return all(0 < len(cell) <= MAX_NAME for cell in column.cells)

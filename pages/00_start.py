@@ -7,7 +7,7 @@ from lvmviz.ui import run_desk, site
 TITLE = "Start"
 GROUP = ""
 CLAIM = "See latent variable models: the picture is live under the hand, and the numbers are exact."
-MAP = 400  # height, px
+MAP = 460  # height, px
 
 # The whole map. A page is there as soon as its file is; until then it is drawn as one to come.
 PLAN = (
@@ -35,6 +35,12 @@ DOORS = (
         "150 irises, three Gaussians. Press E, then M, and see which of the two moves.",
         "mixtures",
         ui.link_of(EM(data=Iris())) | {"seed": "31"},
+    ),
+    ui.Door(
+        "Walk a latent space",
+        "Move over a plane of digits and see every point decode; pin one for its exact log p(x).",
+        "latent_space",
+        {},
     ),
     ui.Door(
         "Your own table",

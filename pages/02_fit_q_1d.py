@@ -16,7 +16,7 @@ from lvmviz.ui.derivation_vi import lines
 from lvmviz.ui.fit_answer import Look, answer
 from lvmviz.ui.fit_end import arrived, flown
 from lvmviz.ui.fit_formula import own_formula
-from lvmviz.ui.fit_refused import no_landscape, refused
+from lvmviz.ui.fit_refused import no_landscape, path
 
 TITLE = "One dimension"
 GROUP = "Fit q"
@@ -121,23 +121,11 @@ def draw() -> None:
             fit.fit_buttons(hide)
         job = _job(ui.Controls(more, more), target, q, objective)
         with stage.picture:
-            trace = _trace(job)
+            trace = path(job)
         _show(stage, controls, job, q, trace, hide)
     except (ValueError, LookupError, OSError) as fault:
         with stage.picture:
             ui.failed(str(fault))
-
-
-def _trace(job: Job) -> Trace | None:
-    """The optimizer's path, once it has set out; q stays where it is where there can be none."""
-    if not fit.fitted():
-        ui.place()
-        return None
-    try:
-        return ui.live(job)
-    except ValueError as fault:
-        refused(str(fault), summaries.vi(job))
-        return None
 
 
 def _job(controls: ui.Controls, target: Target, q: fit.Q, objective: Objective) -> Job:

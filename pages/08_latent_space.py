@@ -6,9 +6,20 @@ from lvmviz.summaries import latent as summaries
 from lvmviz.summaries import vae
 from lvmviz.summaries.latent import Image
 from lvmviz.summaries.vae import Moment, lesson
-from lvmviz.ui import latent_code, latent_desk, latent_pin, latent_plane, latent_runs, latent_strip, own
+from lvmviz.ui import (
+    answers,
+    latent_code,
+    latent_desk,
+    latent_pin,
+    latent_plane,
+    latent_runs,
+    latent_strip,
+    own,
+)
 from lvmviz.ui.derivation_vae import lines
+from lvmviz.ui.latent_answer import Look, answer
 from lvmviz.ui.latent_pin import Pin
+from lvmviz.ui.latent_runs import Walked
 from lvmviz.ui.latent_scenes import SCENES
 from lvmviz.ui.latent_strip import Strip
 
@@ -26,26 +37,29 @@ def draw() -> None:
         run = ui.place()
         view, more = ui.columns()
     try:
-        trace = latent_runs.chosen(run, stage.picture)
-        if trace is None:
+        walked = latent_runs.chosen(run, stage.picture)
+        if walked is None:
             ui.scenes(SCENES)
             return
-        _show(stage, ui.Controls(view, more), trace)
+        _show(stage, ui.Controls(view, more), walked)
     except (ValueError, LookupError, OSError) as fault:
         with stage.picture:
             ui.failed(str(fault))
 
 
-def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
+def _show(stage: ui.Stage, controls: ui.Controls, walked: Walked) -> None:
+    trace = walked.trace
     at = vae.moment(trace, len(trace) - 1)
     with stage.picture:
-        latent_runs.strip(trace)
+        latent_runs.strip(walked)
         left, right = latent_desk.beside()
         below = latent_strip.place()
     chosen = latent_pin.choices(controls, at)
     pin, image = chosen.pin, summaries.image(at, chosen.pin.x)
     with stage.evidence:  # first: they are what a pin asks for
-        latent_desk.numbers(at, pin, image)
+        presentation = latent_desk.numbers(at, pin, image)
+    look = Look(at, chosen.view, presentation, ui.dark(), ui.scale())
+    answers.offer(lambda places: answer(look, places))
     strip = latent_strip.STRIPS[below.mode](controls, at, chosen)
     with right:
         latent_desk.side(at, pin, image)
@@ -57,8 +71,7 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
         marks = latent_plane.Marks(seen(pin.z), None if pin.clicked else image, paths, spots)
         latent_plane.plane(at, chosen.view, chosen.mode, marks, PLANE, latent_pin.pin_here)
     latent_strip.draw(at, below, strip)
-    if pin.half:
-        ui.derivation(lines(lesson.lesson(at, pin.place, pin.half)), decimals=2)
+    ui.derivation(lines(lesson.lesson(at, pin.x)), decimals=2)
     _dock(trace, at, pin, image, strip)
 
 

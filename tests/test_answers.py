@@ -113,7 +113,7 @@ def offered(monkeypatch):
 
 
 def test_the_route_hands_over_the_places(offered):
-    assert asked("mine", "1.5,2,-3,0.25") == (200, {"picture": "((1.5, 2.0), (-3.0, 0.25))"})
+    assert asked("mine", "1.5,2;-3,0.25,7") == (200, {"picture": "((1.5, 2.0), (-3.0, 0.25, 7.0))"})
 
 
 def test_only_who_knows_the_token_is_answered(offered):
@@ -128,7 +128,8 @@ def test_only_who_knows_the_token_is_answered(offered):
 @example("nan,1")
 @example("inf,1")
 @example("1e999,1")
-@example(",".join(["1"] * 22))
+@example(";".join(["1,1"] * 11))
+@example("1;;2")
 @example("1," * 100_000)
 def test_what_is_no_place_is_a_sentence(at):
     status, told = asked("nobody", at)
@@ -142,6 +143,8 @@ def test_a_fault_of_the_answer_is_left_for_the_page(offered):
     offered["mine"] = refuse
     assert asked("mine", "1,2") == (422, {"fault": "this q has no density there"})
     assert answer(look(), ((1.0, 1.0),))  # and as many places as q has are needed:
+    with pytest.raises(ValueError, match="a loc and a scale"):
+        answer(look(), ((1.0, 1.0, 1.0),))
     with pytest.raises(ValueError, match="1 places, not 2"):
         answer(look(), ((1.0, 1.0), (2.0, 1.0)))
 

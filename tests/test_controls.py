@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from lvmviz import EM, Added, Blobs, ByHand, Floor, Iris, KMeansPlusPlus, Stored
 from lvmviz.core import Choice, Knob, field_types, knobs
 from lvmviz.ui import links
-from lvmviz.ui.controls import decade, decades
+from lvmviz.ui.controls import decade, decades, tenths
 from lvmviz.ui.links import link_of, words
 
 POSITIVE = st.floats(1e-12, 1e6)
@@ -79,6 +79,21 @@ def test_decades_lie_in_the_range(low, high):
     ratios = [b / a for a, b in zip(options, options[1:], strict=False) if a > 0]
     assert all(math.isclose(ratio, 10.0) for ratio in ratios)
     assert options[-1] == high and (low is None or options[0] == low)
+
+
+@given(now=st.floats(0.05, 5.0))
+def test_tenths_are_round_and_contain_where_one_is(now):
+    options = tenths(Knob(0.05, 5.0, scale="fine"), now)
+    assert now in options and options == sorted(set(options)) and (options[0], options[-1]) == (0.05, 5.0)
+    assert set(options) >= {0.1, 0.13, 0.5, 1.3, 2.0, 2.5}
+    labels = [decade(option) for option in options]
+    assert len(set(labels)) == len(labels)
+
+
+def test_tenths_of_whole_numbers_are_whole():
+    options = tenths(Knob(1, 10_000, scale="fine"), 17)
+    assert all(isinstance(option, int) for option in options) and options[:4] == [1, 2, 3, 4]
+    assert {10, 13, 17, 25, 1000, 1300, 10_000} <= set(options) and options[-1] == 10_000
 
 
 # ---- numbers and words ----

@@ -15,8 +15,10 @@ from lvmviz import (
     CrossedEllipses,
     Dataset,
     Diabetes,
+    DigitPixels,
     Digits,
     Iris,
+    KnownSpectrum,
     Moons,
     Stored,
     ThreeInARow,
@@ -43,16 +45,16 @@ def test_tables_are_whole(data):
     assert np.isfinite(table.points).all()
     assert table.points.shape[1] == len(table.columns) == len(set(table.columns)) >= 1
     assert all(isinstance(name, str) and name.strip() for name in table.columns)
-    assert (
-        np.linalg.matrix_rank(np.cov(table.points.T)) == table.points.shape[1]
-    )  # a Gaussian fits without a floor
+    if not isinstance(data, DigitPixels):  # of which some pixels are always off
+        rank = np.linalg.matrix_rank(np.cov(table.points.T))
+        assert rank == table.points.shape[1]  # a Gaussian fits without a floor
     assert len(np.unique(table.points, axis=0)) >= 20  # enough points for every K
 
 
 @over_data
 def test_labels_have_names(data):
     table = data.table()
-    if isinstance(data, Diabetes):
+    if isinstance(data, (Diabetes, KnownSpectrum)):
         assert table.labels is None and table.label_names == ()
         return
     assert table.labels is not None

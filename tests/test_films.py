@@ -90,7 +90,7 @@ def test_a_short_film_goes_with_the_page_and_a_long_one_has_an_address():
 
 
 def test_one_that_did_not_reach_the_browser_comes_with_the_page(monkeypatch):
-    session: dict = {"plot_picture": {"lost": "one"}}
+    session: dict = {"plot_picture": {"lost": films.ROUTE.path.strip("/").replace("{name}", "one")}}
     monkeypatch.setattr(films.st, "session_state", session)
     long = (films.INLINE + 1) * "x"
     assert "at" in films.sent("one", long)

@@ -10,7 +10,7 @@ from tests.test_formulas import HOSTILE, SILLY
 PAGE = Path(__file__).parents[1] / "pages" / "02_fit_q_1d.py"
 GOOD = "-abs(z)"
 LONGEST = 500  # the field takes no more characters
-COUNT, LIMIT = 300, 1.0  # formulas, seconds
+COUNT, LIMIT = 60, 1.0  # formulas, seconds; tests/test_formulas.py reads all of them
 
 
 def can_be_typed(text: object) -> bool:
@@ -31,7 +31,7 @@ def entered(app: AppTest, text: str) -> float:
     return time.process_time() - start
 
 
-def test_300_hostile_formulas_on_the_page_give_a_sentence_each_within_a_second():
+def test_hostile_formulas_on_the_page_give_a_sentence_each_within_a_second():
     app = AppTest.from_file(str(PAGE), default_timeout=60)
     app.query_params.update({"target": "Formula", "target.expression": GOOD})
     app.run()

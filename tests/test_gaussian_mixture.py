@@ -144,12 +144,23 @@ def test_float32_keeps_the_likelihood(kind, width, offset):
 
 
 def test_float32_data_give_float32_attributes():
-    ours = GaussianMixture(2, random_state=0).fit(X.astype(np.float32))
+    many = np.tile(X, (100, 1)).astype(np.float32)
+    ours = GaussianMixture(2, random_state=0).fit(many)
     assert {getattr(ours, name).dtype for name in ATTRIBUTES} == {np.dtype(np.float32)}
-    exact = GaussianMixture(2, random_state=0, dtype="float64").fit(X.astype(np.float32))
+    exact = GaussianMixture(2, random_state=0, dtype="float64").fit(many)
     assert (
         ours.lower_bound_ == pytest.approx(exact.lower_bound_, rel=1e-6)
         and ours.lower_bound_ != exact.lower_bound_
+    )
+
+
+def test_few_float32_points_are_summed_in_float64():
+    """It takes no longer, and loses nothing."""
+    ours = GaussianMixture(2, random_state=0).fit(X.astype(np.float32))
+    assert {getattr(ours, name).dtype for name in ATTRIBUTES} == {np.dtype(np.float32)}
+    assert (
+        ours.lower_bound_
+        == GaussianMixture(2, random_state=0, dtype="float64").fit(X.astype(np.float32)).lower_bound_
     )
 
 

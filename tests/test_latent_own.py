@@ -145,6 +145,7 @@ def test_an_image_in_the_link_is_pinned_with_its_own_numbers(home, at):
     image = latent.image(at, prepared(at, ONE))
     assert image.terms.log_evidence == pytest.approx(evidence, abs=1e-6)
     assert "your image, nats" in told and "from your image to" in told
+    assert "An integral over every z there is" in told  # the derivation is of this image, too
 
 
 def test_another_choice_or_another_link_leaves_it(home):

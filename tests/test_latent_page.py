@@ -1,5 +1,6 @@
 """The latent space page without a browser: its empty plane, its numbers, every bad link in a sentence."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,8 @@ from streamlit.testing.v1 import AppTest
 from lvmviz import DigitImages, Job, TrainVAE
 from lvmviz.runs.execute import execute
 from lvmviz.runs.store import Store
+from lvmviz.summaries import latent_view, vae
+from lvmviz.ui.latent_answer import Look, answer
 from tests.widgets import visited, words
 
 PAGE = str(Path(__file__).parents[1] / "pages/08_latent_space.py")
@@ -47,6 +50,22 @@ def test_a_run_is_shown_with_its_numbers(alone):
     trained(alone)
     told = words(opened())
     assert "Walk" in told and "Posterior and q" in told and "log p(z) =" in told and "Numbers" in told
+
+
+def test_a_pin_is_answered_with_the_numbers_that_the_page_then_shows(alone):
+    run = trained(alone)
+    app = opened(at="0.5,-0.25")
+    sent = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    (shown,) = [one["rows"] for one in sent if one.get("name") == "numbers"]
+    trace = Store(alone).open(run).trace()
+    at = vae.moment(trace, len(trace) - 1)
+    look = Look(at, latent_view.two_latents((0, 1), (0.0, 0.0), (0.0, 0.0), 3.0), "III", False, 1.0)
+    told = answer(look, ((0.5, -0.25),))
+    assert told["numbers"] == shown and set(told) == {"numbers", "thermometer"}
+    assert answer(look, ((-1.0, 0.75),))["numbers"] != shown
+    for places in ((), ((1.0,),), ((1.0, 2.0), (3.0, 4.0))):
+        with pytest.raises(ValueError, match="two numbers"):
+            answer(look, places)
 
 
 @pytest.mark.parametrize("at", ["x", "1", "nan,1", "1,inf", "1e9,0", "1,2,3"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import importlib
+import time
 from typing import Any, NamedTuple
 
 import pytest
@@ -239,3 +240,15 @@ def test_a_start_that_is_impossible_gives_its_sentence():
 
 def test_registering_nothing():
     assert "Falling" not in Algorithm.options
+
+
+def test_the_pace_of_what_was_computed_here_is_known():
+    asked, other = job(seed=77), job(seed=78)
+    begun = time.monotonic()
+    opened(asked)
+    slowest = 12 / (time.monotonic() - begun)
+    pace = live_module.pace(asked)
+    assert pace.rate >= slowest and pace.device == "cpu"
+    assert live_module.pace(other).rate == 0.0
+    opened(asked)  # kept: nothing is computed, and the pace is what it was
+    assert live_module.pace(asked) == pace

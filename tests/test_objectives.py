@@ -41,7 +41,7 @@ OBJECTIVES = [
     IWAE(),
     IWAE(draws=64),
 ]
-FAMILIES = list(each(Family))
+FAMILIES = list(each(Line))
 MIXTURES = {  # weight, (mean, sd), (mean, sd)
     Skewed(): (0.7, (1.6, 1.2), (3.6, 1.6)),
     TwoModes(): (0.75, (2.0, 1.2), (-3.0, 0.7)),
@@ -282,7 +282,7 @@ def test_a_batch_is_its_members(objective, family):
 
 @settings(max_examples=150)
 @given(
-    target=st.sampled_from(list(each(Target))),
+    target=st.sampled_from([target for target in each(Target) if target.dim == 1]),
     family=st.sampled_from([Gaussian(), StudentQ(), LaplaceQ(), SinhArcsinh(), MixtureOf2()]),
     mean=st.floats(-4, 4),
     log_sd=st.floats(-2, 1.2),

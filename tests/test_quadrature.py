@@ -295,12 +295,17 @@ def test_what_is_no_density_is_told(f, says):
         decompose(Formula(f), Gaussian(), [0.0, 0.0])
 
 
-def test_two_dimensions_are_refused():
+def test_three_dimensions_are_refused_and_two_on_the_line():
+    class Space(Formula):
+        dim = 3
+
     class Plane(Formula):
         dim = 2
 
+    with pytest.raises(ValueError, match="3 dimensions"):
+        log_evidence(Space(lambda z: -(z**2)))
     with pytest.raises(ValueError, match="2 dimensions"):
-        log_evidence(Plane(lambda z: -(z**2)))
+        renyi(Plane(lambda z: -(z**2)), Gaussian(), [0.0, 0.0], 0.5)
 
 
 def test_what_is_undefined_is_impossible():

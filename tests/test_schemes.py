@@ -303,7 +303,8 @@ def test_a_point_near_the_border_is_one_side_s_and_one_on_it_the_first_one_s():
 def test_what_changes_nothing_has_no_control(scheme):
     other = EM(data=Diabetes(), scheme=scheme, covariance=Tied(), regularizer=Floor(amount=0.1))
     assert (other == EM(data=Diabetes(), scheme=scheme)) == (not scheme.free)
-    assert EM.idle({"scheme": scheme}) == (() if scheme.free else ("covariance", "regularizer"))
+    shape = {"covariance", "regularizer"}
+    assert shape & set(EM.idle({"scheme": scheme})) == (set() if scheme.free else shape)
     spread = torch.eye(2, dtype=torch.float64)
     theta = GaussianMixtureParams(spread[0], 3.0 * spread, torch.stack([spread, 2.0 * spread]))
     best = theta._replace(weights=torch.full((2,), 0.5).double(), covariances=5.0 * theta.covariances)

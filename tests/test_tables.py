@@ -81,7 +81,7 @@ def sentence(error: TableError) -> str:
 def assert_table(table: Table) -> None:
     points, labels = table.points, table.labels
     count, width = points.shape
-    assert 2 <= count <= tables.MAX_ROWS and 1 <= width == len(table.columns) <= tables.MAX_COLUMNS
+    assert 2 <= count <= tables.MAX_ROWS and 1 <= width == len(table.columns) <= cells.MAX_COLUMNS
     assert points.dtype == np.float64 and points.flags.c_contiguous and not points.flags.writeable
     assert np.isfinite(np.square(points).sum(0)).all() and (points.var(0) > 0).all()
     assert len(set(table.columns)) == width
@@ -510,8 +510,8 @@ def test_csv_gives_the_table_back_to_the_bit(table: Table) -> None:
 
 
 def test_csv_of_the_widest_table_is_read() -> None:
-    points = np.random.default_rng(0).standard_normal((40, tables.MAX_COLUMNS))
-    names = tuple('"' * (tables.MAX_NAME - 3) + f"{i:03}" for i in range(tables.MAX_COLUMNS))
+    points = np.random.default_rng(0).standard_normal((40, cells.MAX_COLUMNS))
+    names = tuple('"' * (tables.MAX_NAME - 3) + f"{i:03}" for i in range(cells.MAX_COLUMNS))
     labels = np.arange(40) % 20
     table = Table(points, names, labels, tuple(f"{i:02}" + "é" * 58 for i in range(20)), ())
     assert_same(read_table(to_csv(table)), table)

@@ -42,7 +42,7 @@ from lvmviz.figures import thermometer as thermometers
 from lvmviz.figures.film import Film
 from lvmviz.summaries import em as summaries
 from lvmviz.tables import TableError, read_table
-from lvmviz.ui import code, em_films, exports, frame, half_steps, own, site, state
+from lvmviz.ui import code, em_films, exports, frame, half_step_buttons, own, site, state
 from lvmviz.ui.derivation import Line, Term, agrees, latex
 from lvmviz.ui.derivation_em import lines
 
@@ -189,7 +189,7 @@ def movements(count: int) -> list[str]:
 @pytest.mark.parametrize("count", range(1, 12))
 def test_half_steps_lead_where_they_say(count):
     moved, last = movements(count), count - 1
-    e, m, both = half_steps.buttons(
+    e, m, both = half_step_buttons.buttons(
         moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.LIGHT
     )
     assert [button.label for button in (e, m, both)] == ["E", "M", "E+M"]
@@ -210,7 +210,7 @@ def test_half_steps_lead_where_they_say(count):
 
 @given(moved=st.lists(st.sampled_from(["start", "E", "M"]), min_size=1, max_size=12))
 def test_buttons_stay_in_the_trace_whatever_moved(moved):
-    for button in half_steps.buttons(
+    for button in half_step_buttons.buttons(
         moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.DARK
     ):
         assert all(i <= to < len(moved) for i, to in enumerate(button.next))
@@ -221,7 +221,7 @@ def test_buttons_stay_in_the_trace_whatever_moved(moved):
 def test_refusals_are_true(count):
     """Who is told to press a button can press it."""
     moved = movements(count)
-    e, m, both = half_steps.buttons(
+    e, m, both = half_step_buttons.buttons(
         moved, range(len(moved)), "The end.", ExpectationMaximization(), theme.LIGHT
     )
     for i in range(count):
@@ -231,13 +231,13 @@ def test_refusals_are_true(count):
                 assert "Press E" not in told or e.next[i] > i
                 assert "Press M" not in told or m.next[i] > i
     assert both.refusal[-1] == "The end."
-    assert count == 1 or m.refusal[0] == half_steps.FIRST_E
+    assert count == 1 or m.refusal[0] == half_step_buttons.FIRST_E
 
 
 @over_jobs
 def test_labels_of_frames(traces, job):
     infos = summaries.infos(traces[job.id])
-    made = half_steps.labels(
+    made = half_step_buttons.labels(
         [info.moved for info in infos], [info.iteration for info in infos], [info.collapsed for info in infos]
     )
     assert made[0] == "start, before the first E" and len(set(made)) == len(made) == len(infos)
@@ -616,15 +616,15 @@ def test_a_scene_file_without_a_table(data):
 
 def em_buttons(moved, colours):
     steps = range(len(moved))
-    return half_steps.buttons(moved, steps, "The end.", ExpectationMaximization(), colours)
+    return half_step_buttons.buttons(moved, steps, "The end.", ExpectationMaximization(), colours)
 
 
 def test_no_button_leads_across_half_steps_that_are_left_out():
     moved, steps = ["start", "E", "M", "E", "M", "E", "M"], [0, 1, 2, 7, 8, 9, 10]
-    e, m, both = half_steps.buttons(moved, steps, "The end.", ExpectationMaximization(), theme.LIGHT)
+    e, m, both = half_step_buttons.buttons(moved, steps, "The end.", ExpectationMaximization(), theme.LIGHT)
     assert e.next == [1, 1, 2, 3, 5, 5, 6] and m.next == [0, 2, 2, 4, 4, 6, 6]
     assert both.next == [2, 2, 2, 4, 6, 6, 6]
-    assert e.refusal[2] == both.refusal[2] == half_steps.CUT and m.refusal[2].startswith("M again")
+    assert e.refusal[2] == both.refusal[2] == half_step_buttons.CUT and m.refusal[2].startswith("M again")
     assert e.refusal[3].startswith("E again") and e.refusal[6] == "The end."
 
 
@@ -712,8 +712,9 @@ def test_the_components_table_is_what_numpy_says(traces, job):
         )
         counts = np.exp(log_joint - np.logaddexp.reduce(log_joint, 0)).sum(1)
         smallest = [np.linalg.eigvalsh(sigma).min() for sigma in theta[2]]
-        assert len(rows) == len(theta[0])
-        for k, (name, weight, count, eigenvalue) in enumerate(rows):
+        told = [row for row in rows if not isinstance(row, dict)]  # below the agreement with the labels
+        assert len(told) == len(theta[0]) and len(rows) - len(told) <= 1
+        for k, (name, weight, count, eigenvalue) in enumerate(told):
             assert name == {"ring": theme.LIGHT.categories[k], "text": str(k + 1)}
             assert float(weight) == pytest.approx(theta[0][k], abs=0.5001e-3)
             assert float(count) == pytest.approx(counts[k], abs=0.05001)

@@ -192,6 +192,15 @@ def test_the_map_of_latents():
     assert film.at(9).data[1].x == (9.0, 9.0)
 
 
+def test_a_warm_up_does_not_swamp_the_map_of_latents():
+    kl = np.full((30, 3), 1.5)
+    kl[:5] = 40.0
+    shown = written(vae_curves.by_latent(EPOCHS, kl)).figure.data[0]
+    assert shown.zmax == 1.5 and shown.colorbar.ticksuffix == "+"
+    assert np.allclose(shown.z, kl.T)  # hover still says what it was
+    assert written(vae_curves.by_latent(EPOCHS, kl[::-1])).figure.data[0].zmax == 40.0
+
+
 # ---- from cloud to data ----
 
 

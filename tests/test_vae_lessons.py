@@ -39,7 +39,8 @@ def trained(**changes: object) -> Trace:
 
 
 def told(trace: Trace, row: int = 3) -> Lesson:
-    return lesson(summaries.moment(trace, 1), row)
+    at = summaries.moment(trace, 1)
+    return lesson(at, summaries.half(at.vae, "test").x[row])
 
 
 @pytest.fixture(scope="module")

@@ -2,12 +2,13 @@
 
 `Quadratic` is one matrix product with the features [1, x, x_i x_j]; it loses digits with the square of the
 steepness (how many of its own standard deviations a component lies from the origin). `Whitened` makes
-y = A x - A m by one matrix product and sums in each component's own frame; it loses them linearly. `Framed`
-subtracts the mean first and loses none.
+y = A x - A m by one matrix product, sums y [1, x] by another and turns the sums into each component's own
+frame; it loses them linearly. `Framed` subtracts the mean first and loses none.
 """
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -33,8 +34,8 @@ class Kernel(Protocol):
         """log weight + log density, up to what `left_out` says (R, K, n)."""
         ...
 
-    def gather(self, seen: Tensor, resp: Tensor) -> Tensor:
-        """The sums for responsibilities (R, K, n), as one table (R K, S)."""
+    def gather(self, chunk: Chunk, seen: Tensor, resp: Tensor) -> Tensor:
+        """The sums for responsibilities (R, K, n), as one table (R K, S); `seen` is used up."""
         ...
 
     def left_out(self, table: np.ndarray) -> np.ndarray | float:
@@ -93,7 +94,7 @@ class Quadratic:
     def log_joint(self, seen: Tensor) -> Tensor:
         return (self.table @ seen).view(self.shape[0], self.shape[1], -1)
 
-    def gather(self, seen: Tensor, resp: Tensor) -> Tensor:
+    def gather(self, chunk: Chunk, seen: Tensor, resp: Tensor) -> Tensor:
         return resp.view(-1, resp.shape[2]) @ seen.T
 
     def left_out(self, table: np.ndarray) -> np.ndarray | float:
@@ -136,11 +137,10 @@ class Whitened:
         r, k, _ = self.shape
         return torch.add(self.constants, seen.square().sum(1).view(r, k, -1), alpha=-0.5)
 
-    def gather(self, seen: Tensor, resp: Tensor) -> Tensor:
-        resp = resp.view(seen.shape[0], 1, -1)
-        weighted = seen * resp
-        second = torch.bmm(weighted, seen.transpose(1, 2)).flatten(1)
-        return torch.cat([resp.sum(2), weighted.sum(2), second], dim=1)
+    def gather(self, chunk: Chunk, seen: Tensor, resp: Tensor) -> Tensor:
+        counts = resp.sum(2).view(-1, 1)
+        seen *= resp.view(seen.shape[0], 1, -1)
+        return torch.cat([counts, (seen.flatten(0, 1) @ chunk.x.T).view(len(seen), -1)], dim=1)
 
     def left_out(self, table: np.ndarray) -> np.ndarray | float:
         return (self.cut * table[:, 0].reshape(self.cut.shape)).sum(1)
@@ -148,8 +148,10 @@ class Whitened:
     def moments(self, table: np.ndarray) -> Moments:
         r, k, d = self.shape
         table = table.reshape(r, k, -1)
-        second = table[..., d + 1 :].reshape(r, k, d, d)
-        return Moments(table[..., 0], table[..., 1 : d + 1], second, self.theta)
+        sums = table[..., 1:].reshape(r, k, d, d + 1)  # of r y [1, x]
+        first, apart = sums[..., 0], self.theta.means[..., None, :]
+        second = (sums[..., 1:] - first[..., None] * apart) @ np.swapaxes(self.theta.whiteners, 2, 3)
+        return Moments(table[..., 0], first, 0.5 * (second + np.swapaxes(second, 2, 3)), self.theta)
 
 
 class Framed(Whitened):
@@ -163,31 +165,37 @@ class Framed(Whitened):
     def see(self, chunk: Chunk) -> Tensor:
         return torch.bmm(self.table, self.means.subtracted(chunk))
 
+    def gather(self, chunk: Chunk, seen: Tensor, resp: Tensor) -> Tensor:
+        resp = resp.view(seen.shape[0], 1, -1)
+        weighted = seen * resp
+        second = torch.bmm(weighted, seen.transpose(1, 2)).flatten(1)
+        return torch.cat([resp.sum(2), weighted.sum(2), second], dim=1)
 
-class Scaled:
+    def moments(self, table: np.ndarray) -> Moments:
+        r, k, d = self.shape
+        table = table.reshape(r, k, -1)
+        second = table[..., d + 1 :].reshape(r, k, d, d)
+        return Moments(table[..., 0], table[..., 1 : d + 1], second, self.theta)
+
+
+class Scaled(Whitened):
     """y = (x - m) / sd, for diagonal and spherical covariances; `exact` counts what float32 cut off."""
 
     def __init__(self, theta: Mixture, points: Points, exact: bool) -> None:
-        self.theta, self.shape = theta, theta.means.shape
-        self.means = Deviation(theta, points, exact)
-        self.constants = _sent(theta.log_constants()[..., None], points)
-        self.cut = _cut(theta.log_constants(), self.constants[..., 0])
-        self.scales = _sent(theta.whiteners.reshape(self.shape[0] * self.shape[1], -1, 1), points)
+        self.exact = exact
+        super().__init__(theta, points)
+
+    def _place(self, points: Points) -> None:
+        self.means = Deviation(self.theta, points, self.exact)
+        self.scales = _sent(self.theta.whiteners.reshape(self.shape[0] * self.shape[1], -1, 1), points)
 
     def see(self, chunk: Chunk) -> Tensor:
         return self.means.subtracted(chunk).mul_(self.scales)
 
-    def log_joint(self, seen: Tensor) -> Tensor:
-        r, k, _ = self.shape
-        return torch.add(self.constants, seen.square().sum(1).view(r, k, -1), alpha=-0.5)
-
-    def gather(self, seen: Tensor, resp: Tensor) -> Tensor:
+    def gather(self, chunk: Chunk, seen: Tensor, resp: Tensor) -> Tensor:
         resp = resp.view(seen.shape[0], 1, -1)
         weighted = seen * resp
         return torch.cat([resp.sum(2), weighted.sum(2), weighted.mul_(seen).sum(2)], dim=1)
-
-    def left_out(self, table: np.ndarray) -> np.ndarray | float:
-        return (self.cut * table[:, 0].reshape(self.cut.shape)).sum(1)
 
     def moments(self, table: np.ndarray) -> Moments:
         r, k, d = self.shape
@@ -231,16 +239,23 @@ def _expanded(theta: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     if theta.kind in ("full", "tied"):
         precisions = np.swapaxes(a, 2, 3) @ a
         linear = (precisions @ m[..., None])[..., 0]
-        i, j = np.triu_indices(m.shape[2])
-        quadratic = precisions[..., i, j] * np.where(i == j, -0.5, -1.0)
+        i, j, halves = _pairs(m.shape[2])
+        quadratic = precisions[..., i, j] * halves
         return linear, quadratic if theta.kind == "full" else m[..., :0], (linear * m).sum(2)
     precisions = a**2 if theta.kind == "diag" else (a**2)[..., None]
     linear = m * precisions
     return linear, -0.5 * precisions, (linear * m).sum(2)
 
 
-def _symmetric(upper: np.ndarray, width: int) -> np.ndarray:
+@cache
+def _pairs(width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """i, j of the products x_i x_j (i <= j), and what a quadratic form -1/2 x^T P x takes of each P_ij."""
     i, j = np.triu_indices(width)
+    return i, j, np.where(i == j, -0.5, -1.0)
+
+
+def _symmetric(upper: np.ndarray, width: int) -> np.ndarray:
+    i, j, _ = _pairs(width)
     full = np.empty((*upper.shape[:-1], width, width))
     full[..., i, j] = upper
     full[..., j, i] = upper

@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-LOG_2PI = math.log(2.0 * math.pi)
+from lvmviz.mixtures import LOG_2PI
+
 EPS = float(np.finfo(np.float64).eps)
 ILL_DEFINED = (
     "Fitting the mixture model failed because some components have ill-defined empirical covariance (for "
@@ -105,13 +106,19 @@ def maximum(moments: Moments, kind: str, reg_covar: float, scale: np.ndarray) ->
 
     ValueError when a component's variance falls below what the coordinates resolve.
     """
+    weights, means, covariances = estimates(moments, kind, reg_covar)
+    _refuse_collapse(kind, covariances, scale)
+    return mixture(kind, weights, means, covariances)
+
+
+def estimates(moments: Moments, kind: str, reg_covar: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weights (R, K), means (R, K, D) and covariances S that the sums say, positive definite or not."""
     counts = moments.counts + 10.0 * EPS  # as scikit-learn keeps an empty component from dividing by zero
     means = moments.first / counts[..., None]
     covariances = _COVARIANCES[kind](moments, counts, means) + _ridge(kind, reg_covar, means.shape[2])
     if moments.frame is not None:
         means = moments.frame.means + _unwhitened(moments.frame, means)
-    _refuse_collapse(kind, covariances, scale)
-    return mixture(kind, counts / counts.sum(1, keepdims=True), means, covariances)
+    return counts / counts.sum(1, keepdims=True), means, covariances
 
 
 def _full(moments: Moments, counts: np.ndarray, means: np.ndarray) -> np.ndarray:

@@ -15,7 +15,8 @@ KEPT = 2**29  # bytes of chunks that stay in memory between the passes; more are
 def chunk_rows(restarts: int, components: int, width: int) -> int:
     """Points a chunk: its widest table stays in the processor's cache, and Python's share is small."""
     wide = restarts * components * (width if width > 20 else width**0.5)
-    return int(min(max(2.0 ** round(np.log2(2.0**20 / wide)), 2.0**9), 2.0**15))
+    cells = 2.0**19 if width > 20 else 2.0**20
+    return int(min(max(2.0 ** round(np.log2(cells / wide)), 2.0**9), 2.0**15))
 
 
 class Chunk(NamedTuple):
@@ -54,10 +55,14 @@ class Points:
         """The index-th chunk."""
         if index in self._kept:
             return self._kept[index]
-        made = self._made(slice(index * self.rows, (index + 1) * self.rows))
+        made = self._made(self.span(index))
         if self.keeps(self.x.shape[1]):
             self._kept[index] = made
         return made
+
+    def span(self, index: int) -> slice:
+        """The rows of the index-th chunk."""
+        return slice(index * self.rows, (index + 1) * self.rows)
 
     def keeps(self, columns: int) -> bool:
         """Whether a table of so many columns may stay in memory."""
@@ -88,7 +93,7 @@ class Points:
         return torch.from_numpy(values).to(self.dtype).to(self.device)
 
     def _spans(self) -> Iterator[slice]:
-        return (slice(begin, begin + self.rows) for begin in range(0, len(self.x), self.rows))
+        return map(self.span, range(len(self)))
 
     def _extent(self, origin: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """The mean of the points (D,) unless given, and the largest distance from it in each column (D,)."""

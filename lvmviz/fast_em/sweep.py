@@ -20,6 +20,7 @@ T = TypeVar("T")
 # log q is cut off here: nothing is left of it in a sum, and far smaller numbers are subnormal, up to 100
 # times slower to multiply
 LEAST = {torch.float64: -600.0, torch.float32: -75.0}
+GRAIN = 2**15  # numbers up to which torch works alone, whatever the number of threads
 WAVE = 64  # chunks whose sums wait to be added: what a pass over a memory map holds at most
 
 
@@ -33,7 +34,7 @@ class Sweep(NamedTuple):
 def sweep(theta: Mixture, points: Points) -> Sweep:
     """The E-step, and the sums that the M-step needs."""
     seeing = kernel(theta, points)
-    parts = _in_order(lambda index: _part(points.chunk(index), seeing), points)
+    parts = in_order(lambda index: _part(points.chunk(index), seeing), points, theta.weights.size)
     bounds, table = next(parts)
     for bound, more in parts:
         bounds, table = bounds + bound, table + more
@@ -43,7 +44,8 @@ def sweep(theta: Mixture, points: Points) -> Sweep:
 def log_joints(theta: Mixture, points: Points) -> Iterator[Tensor]:
     """log weight + log density of one mixture (K, n), chunk after chunk; exact wherever the points lie."""
     seeing = framed(theta, points)
-    return _in_order(lambda index: seeing.log_joint(seeing.see(points.chunk(index)))[0], points)
+    work = lambda index: seeing.log_joint(seeing.see(points.chunk(index)))[0]  # noqa: E731
+    return in_order(work, points, theta.weights.size)
 
 
 def _part(chunk: Chunk, seeing: Kernel) -> tuple[np.ndarray, np.ndarray]:
@@ -60,7 +62,7 @@ def _part(chunk: Chunk, seeing: Kernel) -> tuple[np.ndarray, np.ndarray]:
         log_density *= chunk.weight
     exact = torch.float32 if log_density.device.type == "mps" else torch.float64
     bound = log_density.sum((1, 2), dtype=exact)
-    return _home(bound), _home(seeing.gather(seen, resp))
+    return home(bound), home(seeing.gather(chunk, seen, resp))
 
 
 def _forbidden(label: Tensor, components: int) -> Tensor:
@@ -68,20 +70,23 @@ def _forbidden(label: Tensor, components: int) -> Tensor:
     return (label >= 0) & (label != torch.arange(components, device=label.device)[:, None])
 
 
-def _home(sums: Tensor) -> np.ndarray:
+def home(sums: Tensor) -> np.ndarray:
+    """As float64 NumPy."""
     return sums.cpu().numpy().astype(np.float64)
 
 
 # ---- threads ----
 
 
-def _in_order(work: Callable[[int], T], points: Points) -> Iterator[T]:
+def in_order(work: Callable[[int], T], points: Points, components: int) -> Iterator[T]:
     """work(chunk) of all chunks in their order, by as many threads as torch may use; each has one of its own.
 
-    A chunk's sums are the same whoever makes them, so the result does not depend on the threads.
+    A chunk's sums are the same whoever makes them, so the result does not depend on the threads. Where so few
+    numbers come of points times components (of all mixtures) that torch works alone, so does this thread.
     """
     threads = torch.get_num_threads() if points.device == "cpu" else 1
-    if len(points) == 1 or threads == 1:
+    small = len(points) == 1 and len(points.x) * components * points.x.shape[1] <= GRAIN
+    if threads == 1 or small:
         yield from map(work, range(len(points)))
         return
     pool = _pool(threads)

@@ -85,7 +85,7 @@ def levels(density: np.ndarray, colour: str) -> str:
     return address(np.concatenate([body, np.round(255 * strength).astype(np.uint8)[..., None]], -1)[::-1])
 
 
-def _across(line: np.ndarray, times: int) -> tuple[float, float]:
+def across(line: np.ndarray, times: int) -> tuple[float, float]:
     """Where a picture of so many pixels a node begins, and its size; its corners are the outer nodes."""
     pixel = float(line[-1] - line[0]) / (times * len(line) - 1)
     return float(line[0]) - 0.5 * pixel, float(line[-1] - line[0]) + pixel
@@ -110,7 +110,7 @@ def posterior(first: np.ndarray, second: np.ndarray, density: np.ndarray, mean: 
         colours, height=height, margin=Margin(34, 4, 4, 28), xaxis=axes[0],
         yaxis={**axes[1], "scaleanchor": "x"},
     )  # fmt: skip
-    (left, wide), (low, tall) = (_across(line, SHARP) for line in (first, second))
+    (left, wide), (low, tall) = (across(line, SHARP) for line in (first, second))
     made.update_layout(images=[{
         "source": levels(density, colours.posterior), "xref": "x", "yref": "y", "sizing": "stretch",
         "layer": "below", "x": left, "y": low + tall, "sizex": wide, "sizey": tall,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from lvmviz.figures.drawing import Trace
+from lvmviz.figures.drawing import Drawing, Trace
 from lvmviz.figures.film import Film, put
-from lvmviz.figures.theme import Tokens
+from lvmviz.figures.theme import Tokens, fill
 
 ANGLES = np.linspace(-math.pi, math.pi, 24, endpoint=False)
 
@@ -44,3 +45,24 @@ def annotate(film: Film, note: dict[str, Any], moves: dict[str, list[Any]]) -> N
     index = film.figure.add_annotation(**first)
     for key, values in moves.items():
         film.values(None, f"annotations[{index}].{key}", values)
+
+
+def legend(
+    made: Drawing, words: Sequence[tuple[str, str]], colours: Tokens, *, right: bool = False, size: int = 12
+) -> None:
+    """Words in their colours, one below the other, in an upper corner of the picture."""
+    for k, (text, colour) in enumerate(words):
+        made.add_annotation(
+            text=text,
+            xref="paper",
+            yref="paper",
+            x=1.0 if right else 0.01,
+            y=1.0,
+            xanchor="right" if right else "left",
+            yanchor="top",
+            yshift=-2 - 17 * k,
+            showarrow=False,
+            font={"size": size, "color": colour},
+            bgcolor=fill(colours.bg, 0.75),
+            borderpad=1,
+        )

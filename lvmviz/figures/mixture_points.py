@@ -24,6 +24,7 @@ DENSE = 20_000  # more points than these are drawn as cells
 GRID = (160, 60)  # cells across and up: about 5 px each
 BARS = (120,)
 PAINTED = 64_000_000  # bytes of pictures that are kept
+_WIDTHS = 0.35, 3.0  # the narrowest and the widest mark of a weighted point, in those of others
 _FAINTEST, _LEVELS, _SHADES = 0.2, 16, 52  # of a cell with one point; steps of opacity and of colour
 
 
@@ -38,6 +39,8 @@ class Shown(NamedTuple):
     collapsed: np.ndarray | None = None  # (T, K) bool, components without a density
     clicked: np.ndarray | None = None  # (M, 2), in one dimension (M,): centres placed by hand
     cells: Cells | None = None  # drawn in place of points
+    known: np.ndarray | None = None  # (N,) the component whose point it is known to be, -1: unknown
+    point_weights: np.ndarray | None = None  # (N,) how often each point counts
 
 
 def drawn(count: int) -> tuple[np.ndarray, str]:
@@ -48,16 +51,28 @@ def drawn(count: int) -> tuple[np.ndarray, str]:
     return rows, f"{len(rows):,} of {count:,} points are drawn, chosen at random; all of them are used."
 
 
-def told(count: int, columns: int) -> str:
+def told(count: int, columns: int, weighted: bool = False) -> str:
     """The sentence on how so many points of so many columns are drawn; empty where each has its own mark."""
     if count <= DENSE:
-        return drawn(count)[1]
+        area = "A row counts as often as its weight says: the larger its mark, the more." if weighted else ""
+        return f"{drawn(count)[1]} {area}".strip()
     alone = ", from these two columns alone" if columns > 2 else ""
     if columns == 1:
         return f"{count:,} points as a histogram: a bar's colour is q in its middle."
     return (
         f"{count:,} points as a density: a cell's colour is q in its middle{alone}, "
-        "its opacity the log of its count."
+        f"its opacity the log of its {'weight' if weighted else 'count'}."
+    )
+
+
+def labels_told(known: np.ndarray | None) -> str:
+    """The sentence on the labels (N,) that are shown; empty where none is."""
+    if known is None:
+        return ""
+    marks = "" if len(known) > DENSE else " (diamonds)"
+    return (
+        f"{(known >= 0).sum():,} of {len(known):,} labels are revealed{marks}: there q is certain. "
+        "The first class is component 1, and so on."
     )
 
 
@@ -75,12 +90,13 @@ def draw_points(
     first = _css(mixed[0])
     rug = len(columns) == 1
     where = "<br>".join(f"{plain(name)} %{{{axis}}}" for name, axis in zip(columns, "xy", strict=False))
+    sizes = _sizes(rows, shown.point_weights)
     trace = scatter(
         x=points[:, 0].tolist(),
         y=points[:, 1].tolist(),
         mode="markers",
-        marker=_strokes(first) if rug else _dots(first, colours),
-        hovertext=_rows_told(rows, shown.labels, shown.label_names),
+        marker=_strokes(first, sizes) if rug else _dots(first, sizes, colours),
+        hovertext=_rows_told(rows, shown),
         text="",
         hovertemplate=f"%{{hovertext}}<br>{where}%{{text}}<extra></extra>",
     )
@@ -89,31 +105,70 @@ def draw_points(
     film.shares(index, "text", shown.resp)
 
 
-def _dots(colour: list[str], colours: Tokens) -> dict[str, Any]:
+def draw_known(
+    film: Film, points: np.ndarray, shown: Shown, rows: np.ndarray, columns: Sequence[str], dark: bool
+) -> None:
+    """The points (n, 2) of these rows that show their label: diamonds in their component's colour."""
+    if shown.known is None:
+        return
+    colours, here = theme.tokens(dark), np.flatnonzero(shown.known[rows] >= 0)
+    where = "<br>".join(f"{plain(name)} %{{{axis}}}" for name, axis in zip(columns, "xy", strict=False))
+    trace = scatter(
+        x=points[here, 0].tolist(),
+        y=points[here, 1].tolist(),
+        mode="markers",
+        marker={
+            "symbol": "diamond",
+            "size": float(np.clip(12.0 * (60 / max(len(here), 1)) ** 0.25, 7.0, 12.0)),
+            "color": [colours.categories[k] for k in shown.known[rows[here]].tolist()],
+            "opacity": 1,
+            "line": {"width": 1.5, "color": colours.text},
+        },
+        hovertext=_rows_told(rows[here], shown),
+        hovertemplate=f"%{{hovertext}}<br>{where}<extra></extra>",
+    )
+    add(film, trace)
+
+
+def _sizes(rows: np.ndarray, weights: np.ndarray | None) -> np.ndarray | None:
+    """How many times as wide as others a row's mark is (n,): its area is its weight, within limits."""
+    if weights is None:
+        return None
+    return np.clip(np.sqrt(weights[rows] / weights[weights > 0].mean()), *_WIDTHS)
+
+
+def _dots(colour: list[str], sizes: np.ndarray | None, colours: Tokens) -> dict[str, Any]:
     """Round marks with a halo; smaller when there are many, which hide each other."""
     size = float(np.clip(8.5 * (400 / max(len(colour), 1)) ** 0.25, 5.0, 8.5))
     return {
-        "size": size,
+        "size": size if sizes is None else np.round(size * sizes, 2).tolist(),
         "color": colour,
         "opacity": 1,
         "line": {"width": 1 if size > 6 else 0.5, "color": colours.bg},
     }
 
 
-def _strokes(colour: list[str]) -> dict[str, Any]:
-    """The strokes of a rug."""
-    return {"symbol": "line-ns", "size": 14, "opacity": 1, "line": {"width": 1.5, "color": colour}}
+def _strokes(colour: list[str], sizes: np.ndarray | None) -> dict[str, Any]:
+    """The strokes of a rug; of weighted points the length is the weight, within limits."""
+    size = 14 if sizes is None else np.round(14 * np.clip(sizes**2, *_WIDTHS), 2).tolist()
+    return {"symbol": "line-ns", "size": size, "opacity": 1, "line": {"width": 1.5, "color": colour}}
 
 
-def _rows_told(rows: np.ndarray, labels: np.ndarray | None, names: Sequence[str]) -> list[str]:
-    """Row numbers from 1, with the label where one is known."""
-    if labels is None:
-        return [f"row {row + 1}" for row in rows.tolist()]
-    told = [plain(names[int(label)]) if 0 <= label < len(names) else "" for label in labels[rows]]
-    return [
-        f"row {row + 1}" + (f", {name}" if name else "")
-        for row, name in zip(rows.tolist(), told, strict=True)
-    ]
+def _rows_told(rows: np.ndarray, shown: Shown) -> list[str]:
+    """Row numbers from 1, with the label where there is one, whether EM is shown it, and the weight."""
+    return [f"row {row + 1}{_label_told(row, shown)}{_weight_told(row, shown)}" for row in rows.tolist()]
+
+
+def _label_told(row: int, shown: Shown) -> str:
+    label = -1 if shown.labels is None else int(shown.labels[row])
+    name = plain(shown.label_names[label]) if 0 <= label < len(shown.label_names) else ""
+    if shown.known is not None and shown.known[row] >= 0:
+        return f"<br>label revealed: {name}"
+    return f", {name}" if name else ""
+
+
+def _weight_told(row: int, shown: Shown) -> str:
+    return "" if shown.point_weights is None else f"<br>weight {shown.point_weights[row]:.4g}"
 
 
 def _mixed(resp: Sequence[np.ndarray], dark: bool) -> np.ndarray:
@@ -145,7 +200,7 @@ def draw_density(film: Film, cells: Cells, resp: Responsibilities, dark: bool) -
 
 
 def _which(cells: Cells, resp: Responsibilities, frame: int, dark: bool) -> tuple[object, ...]:
-    return cells.low, cells.high, cells.counts.shape, resp.key(frame), dark
+    return cells.low, cells.high, cells.counts.shape, cells.counts.tobytes(), resp.key(frame), dark
 
 
 @kept(PAINTED, len, key=_which)
@@ -161,8 +216,8 @@ def _picture(cells: Cells, resp: Responsibilities, frame: int, dark: bool) -> st
 
 
 def _opacities(cells: Cells) -> np.ndarray:
-    """How much of a filled cell's colour shows (n,) uint8: the logarithm of its count."""
-    heights = np.log(cells.counts[tuple(cells.filled().T)])
+    """How much of a filled cell's colour shows (n,) uint8: the logarithm of its count, at least a point's."""
+    heights = np.log(np.maximum(cells.counts[tuple(cells.filled().T)] / cells.unit, 1.0))
     share = _FAINTEST + (1 - _FAINTEST) * heights / max(float(heights.max()), 1e-9)
     return np.round(255 * np.round(share * _LEVELS) / _LEVELS).astype(np.uint8)
 
@@ -199,7 +254,11 @@ def draw_bars(film: Film, cells: Cells, resp: Sequence[np.ndarray], dark: bool) 
         "y": heights(cells).tolist(),
         "width": width,
         "marker": {"color": _css(mixed[0]), "opacity": 0.55, "line": {"width": 0}},
-        "hovertext": [f"{count:,} points" for count in counts.tolist()],
+        "hovertext": [_count_told(count) for count in counts.tolist()],
         "hoverinfo": "text",
     }
     film.colours(add(film, bars), "marker.color", mixed)
+
+
+def _count_told(count: float) -> str:
+    return f"{count:,} points" if isinstance(count, int) else f"weight {count:,.4g}"

@@ -26,18 +26,24 @@ from lvmviz.figures.mixture_points import (
     Shown,
     draw_bars,
     draw_density,
+    draw_known,
     draw_points,
     drawn,
     heights,
+    labels_told,
     plain,
     told,
 )
 from lvmviz.figures.theme import Tokens
 from lvmviz.summaries.em import Densities, Responsibilities
 
-__all__ = ["BARS", "DENSE", "GRID", "MOST_POINTS", "Shown", "drawn", "picture", "picture_1d", "plain", "told"]
+__all__ = [
+    "BARS", "DENSE", "GRID", "MOST_POINTS", "Shown", "drawn", "labels_told", "picture", "picture_1d", "plain",
+    "told",
+]  # fmt: skip
 
 HEIGHT = 318
+MOST_MARKED = 500  # labels that have a mark each, also where few of the points are drawn
 
 
 def picture(
@@ -64,6 +70,8 @@ def picture(
     else:
         shown, rows = _seen(shown, len(points))
         draw_points(film, points[rows], shown, rows, columns, dark)
+        rows = _marked(shown, rows)
+        draw_known(film, points[rows], shown, rows, columns, dark)
     draw_clicked(film, shown.clicked, colours)
     draw_centres(film, ellipses[..., 0], ellipses[..., 3], shown.weights, gone, colours)
     draw_collapsed(film, ellipses[..., 0], ellipses[..., 3], gone, colours)
@@ -94,8 +102,10 @@ def picture_1d(
     draw_marginal(film, grid, marginal, colours)
     if shown.cells is None:
         shown, rows = _seen(shown, len(points))
-        flat = np.stack([points[rows], np.full(len(rows), rug)], 1)
-        draw_points(film, flat, shown, rows, [column], dark)
+        flat = np.stack([points, np.full(len(points), rug)], 1)
+        draw_points(film, flat[rows], shown, rows, [column], dark)
+        rows = _marked(shown, rows)
+        draw_known(film, flat[rows], shown, rows, [column], dark)
     if shown.clicked is not None:
         draw_clicked(film, np.stack([shown.clicked, np.zeros(len(shown.clicked))], 1), colours)
     peaks = np.minimum(bells[..., 5], 0.96 * top)
@@ -116,6 +126,12 @@ def _seen(shown: Shown, count: int) -> tuple[Shown, np.ndarray]:
         return shown, shown.rows
     rows, _ = drawn(count)
     return shown._replace(resp=[q[rows] for q in shown.resp]), rows
+
+
+def _marked(shown: Shown, rows: np.ndarray) -> np.ndarray:
+    """Which rows may have a mark for their label: all that show it if these are few, else the drawn ones."""
+    known = np.empty(0, int) if shown.known is None else np.flatnonzero(shown.known >= 0)
+    return known if len(known) <= MOST_MARKED else rows
 
 
 def _density_top(marginal: np.ndarray, shown: Shown) -> float:

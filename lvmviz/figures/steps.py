@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,7 +16,17 @@ from lvmviz.figures.marks import annotate, moving, ring
 from lvmviz.figures.theme import Tokens, fill
 
 WINDOW = 12.0  # iterations in view: more would hide the gaps that E closes and M opens
+LEAST = 2e-3  # of the values, about: nearer than that there is nothing to see but digits
 STRIDE = 6.0  # the window moves by so many at once
+DASHES = ("5px,4px", "1.5px,3px", "9px,3px,2px,3px")
+
+
+class Beside(NamedTuple):
+    """Another run's line."""
+
+    name: str
+    x: np.ndarray  # (S,) iterations
+    y: np.ndarray  # (S,) nats, in the same unit
 
 
 def trace_chart(
@@ -25,38 +35,61 @@ def trace_chart(
     iterations: Sequence[int],
     moved: Sequence[str],
     *,
+    names: tuple[str, str] = ("log-likelihood/N", "ELBO/N"),
+    at: np.ndarray | None = None,
+    beside: Sequence[Beside] = (),
+    whole: bool = False,
+    unit: str = "nats per point",
     dark: bool = False,
     height: int = HEIGHT,
 ) -> Film:
-    """Log-likelihood and ELBO per point (T,) over the half-steps; frame t marks step t.
+    """Log-likelihood and ELBO per datum (T,) over the half-steps; frame t marks step t.
 
-    `moved` says who moved in each step: "start", "E" or "M". An E-step lifts the ELBO onto the log-likelihood
-    (orange), an M-step lifts both (green). A long trace is seen through a window that moves along.
+    `moved` says who moved in each step: "start", "E" or "M", maybe with a word behind it. An E-step lifts the
+    ELBO onto the log-likelihood (orange), an M-step lifts both (green). A long trace is seen through a window
+    that moves along; or the `whole` of it, without most of its rise. `at` (T,) says where on the axis each
+    step stands, `beside` are the log-likelihoods of other runs.
     """
     colours = theme.tokens(dark)
-    halves = {"start": 0.5, "E": 0.0, "M": 0.5}
-    x = np.array([i + halves[who] for i, who in zip(iterations, moved, strict=True)])
+    halves = {"s": 0.5, "E": 0.0, "M": 0.5}
+    x = np.array([i + halves[who[0]] for i, who in zip(iterations, moved, strict=True)]) if at is None else at
     elbo = np.where(np.isfinite(elbo), elbo, np.nan)  # a line has no point at infinity
-    views = _views(x, elbo, log_lik)
-    first = _axes("iteration", list(views[0][:2]), "nats per point", *views[0][2:])
-    film = Film(theme.figure(colours, height=height, margin=_MARGIN, uirevision="trace", **first), len(x))
+    views = [_all(x, elbo, log_lik, beside)] * len(x) if whole else _views(x, elbo, log_lik, beside)
+    first = _axes("iteration", list(views[0][:2]), unit, *views[0][2:])
+    letters = max(len(text) for view in {*views} for text in theme.ticks(*view[2:])["ticktext"])
+    margin = _MARGIN._replace(l=max(_MARGIN.l, 20 + 6 * letters))
+    film = Film(theme.figure(colours, height=height, margin=margin, uirevision="trace", **first), len(x))
     _move_axes(film, views)
     _draw_gap(film, x, log_lik, elbo, colours)
-    _draw_lines(film, x, log_lik, elbo, moved, colours)
-    _direct(film, x, log_lik, views, "log-likelihood/N", colours, above=True)
-    _direct(film, x, elbo, views, "ELBO/N", colours, above=False)
+    _draw_beside(film, beside, colours)
+    _draw_lines(film, x, log_lik, elbo, [who[0] for who in moved], names[1], colours)
+    _direct(film, x, log_lik, views, names[0], colours, above=True)
+    _direct(film, x, elbo, views, names[1], colours, above=False)
     words = [
         "start" if who == "start" else f"iteration {i}, after {who}"
         for i, who in zip(iterations, moved, strict=True)
     ]
-    _draw_now(film, x, elbo, words, views, colours)
+    lows, highs = np.array([view[2:] for view in views]).T
+    _draw_now(film, x, np.clip(elbo, lows, highs), words, views, colours)
     return film
 
 
 View = tuple[float, float, float, float]  # x from and to, y from and to
 
 
-def _views(x: np.ndarray, elbo: np.ndarray, log_lik: np.ndarray) -> list[View]:
+def _all(x: np.ndarray, elbo: np.ndarray, log_lik: np.ndarray, beside: Sequence[Beside]) -> View:
+    """Everything from left to right; from below, most of every rise is left out."""
+    lines = [log_lik, *(other.y for other in beside)]
+    known = [line[np.isfinite(line)] for line in [*lines, elbo[len(elbo) // 2 :]]]
+    low = min((float(np.quantile(line, 0.3)) for line in known if len(line)), default=-1.0)
+    high = max((float(line.max()) for line in known if len(line)), default=0.0)
+    size = max(high - low, LEAST * max(abs(high), 1.0))
+    right = max([float(x[-1]), *(float(other.x[-1]) for other in beside)])
+    pad = 0.012 * max(right - float(x[0]), 1.0)
+    return float(x[0]) - pad, max(right, float(x[0]) + 1.0) + pad, low - 0.15 * size, high + 0.35 * size
+
+
+def _views(x: np.ndarray, elbo: np.ndarray, log_lik: np.ndarray, beside: Sequence[Beside] = ()) -> list[View]:
     """What each frame sees: all of a short trace, else a window round the step, fitted to what is in it."""
     wide = max(float(x[-1] - x[0]), 1.0)
     if wide > WINDOW + 2:
@@ -66,8 +99,9 @@ def _views(x: np.ndarray, elbo: np.ndarray, log_lik: np.ndarray) -> list[View]:
     seen: dict[float, View] = {}
     for start in np.unique(starts).tolist():
         inside = (x >= start - 0.5) & (x <= start + wide + 0.5)
-        low, high = _finite_range(elbo[inside], log_lik[inside])
-        size = max(high - low, 1e-9 * max(abs(high), 1.0))
+        others = [part.y[(part.x >= start - 0.5) & (part.x <= start + wide + 0.5)] for part in beside]
+        low, high = _finite_range(elbo[inside], np.concatenate([log_lik[inside], *others]))
+        size = max(high - low, LEAST * max(abs(high), 1.0))
         pad = 0.012 * wide
         seen[start] = (start - pad, start + wide + pad, low - 0.1 * size, high + 0.3 * size)
     return [seen[start] for start in starts.tolist()]
@@ -103,14 +137,24 @@ def _draw_gap(film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, 
     film.figure.add_trace({**area, "hoverinfo": "skip"})
 
 
+def _draw_beside(film: Film, beside: Sequence[Beside], colours: Tokens) -> None:
+    """Other runs as dashed lines, named on hover and in the head above."""
+    for number, other in enumerate(beside):
+        line = {"color": colours.muted, "width": 1.5, "dash": DASHES[number % len(DASHES)]}
+        y = [value if math.isfinite(value) else None for value in other.y.tolist()]
+        told = f"{other.name}: %{{y:.4f}}<extra></extra>"
+        film.figure.add_trace(scatter(x=other.x.tolist(), y=y, mode="lines", line=line, hovertemplate=told))
+
+
 def _draw_lines(
-    film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, moved: Sequence[str], colours: Tokens
-) -> None:
+    film: Film, x: np.ndarray, log_lik: np.ndarray, elbo: np.ndarray, moved: Sequence[str], name: str,
+    colours: Tokens,
+) -> None:  # fmt: skip
     blue = {"color": colours.posterior, "width": 2}
     film.figure.add_trace(
         scatter(x=x.tolist(), y=log_lik.tolist(), mode="lines", line=blue, hoverinfo="skip")
     )
-    inks = {"E": colours.q_mark, "M": colours.theta_mark, "start": colours.text}
+    inks = {"E": colours.q_mark, "M": colours.theta_mark, "s": colours.text}
     for who in "EM":
         xs, ys = _segments(x, elbo, [mover == who for mover in moved])
         line = {"color": inks[who], "width": 2.5}
@@ -118,7 +162,7 @@ def _draw_lines(
             scatter(x=xs, y=ys, mode="lines", line=line, connectgaps=False, hoverinfo="skip")
         )
     dots = {"size": 5.5, "color": [inks[who] for who in moved], "opacity": 1}
-    told = "%{x:.1f}<br>ELBO/N %{y:.4f}<extra></extra>"
+    told = f"%{{x:.1f}}<br>{name} %{{y:.4f}}<extra></extra>"
     film.figure.add_trace(
         scatter(x=x.tolist(), y=elbo.tolist(), mode="markers", marker=dots, hovertemplate=told)
     )

@@ -186,6 +186,8 @@ def number(x: float, decimals: int, *, signed: bool = False) -> str:
     if math.isnan(x):
         return "undefined"
     size = "∞" if math.isinf(x) else f"{abs(x):.{decimals}f}"
+    if abs(x) >= 1e16 and len(size) > 1:
+        size = f"{abs(x):.3e}".replace("e+", "e")  # no column holds forty digits, and a float has sixteen
     zero = not any(digit in size for digit in "123456789∞")
     sign = "−" if x < 0 and not zero else "+" if signed and not zero else ""
     return sign + size

@@ -83,7 +83,10 @@ def terms(
 
 
 def by_latent(epochs: np.ndarray, kl: np.ndarray, *, dark: bool = False, height: int = 150) -> Film:
-    """KL of every latent (T, latent) over the epochs as a map; frame t marks epoch t."""
+    """KL of every latent (T, latent) over the epochs as a map; frame t marks epoch t.
+
+    The colours reach to the most of the later half: a warm-up's first epochs would swamp all others.
+    """
     colours = theme.tokens(dark)
     latent = kl.shape[1]
     up = {"range": [latent + 0.5, 0.5], "title": {"text": "latent"}, "tickmode": "array"}
@@ -92,10 +95,12 @@ def by_latent(epochs: np.ndarray, kl: np.ndarray, *, dark: bool = False, height:
     margin = Margin(44, 58, 8, 34)
     made = theme.figure(colours, height=height, margin=margin, xaxis=_epochs(epochs), yaxis=up)
     film = Film(made, len(epochs))
-    top = max(float(kl.max()), 1e-6)
+    top = max(float(kl[epochs >= 0.5 * epochs[-1]].max()), 1e-6)
     small = {"size": 11, "color": colours.muted}
     bar = {"thickness": 8, "outlinewidth": 0, "x": 1.01, "xpad": 2, "nticks": 4, "tickfont": small}
     bar["title"] = {"text": "nats", "font": small}
+    if kl.max() > top:
+        bar |= {"ticksuffix": "+", "showticksuffix": "last"}
     scale = [list(stop) for stop in colours.landscape]
     told = "latent %{y}, epoch %{x:.0f}<br>KL %{z:.3f} nats<extra></extra>"
     film.figure.add_trace(

@@ -84,9 +84,9 @@ def decompose(target: Target, family: Line, phi: Phi) -> Decomposition:
 
     def rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         log_q, joint, prior, likelihood = q(z), *_logs(target, z)
-        gap, gap_prior = _gap(log_q, joint - p.log_total), _gap(log_q, prior)
-        return np.stack([log_q] * 4 + [gap[0], gap_prior[0]]), np.stack(
-            [joint - log_q, joint, -log_q, likelihood, gap[1], gap_prior[1]]
+        apart, apart_prior = gap(log_q, joint - p.log_total), gap(log_q, prior)
+        return np.stack([log_q] * 4 + [apart[0], apart_prior[0]]), np.stack(
+            [joint - log_q, joint, -log_q, likelihood, apart[1], apart_prior[1]]
         )
 
     sums = integrate(rows, _edges(target, family, phi), least=LEAST)
@@ -107,7 +107,7 @@ def forward_kl(target: Target, family: Line, phi: Phi) -> Integral:
     log_p = _log_joint(target)
 
     def rows(z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        weight, value = _gap(log_p(z) - p.log_total, q(z))
+        weight, value = gap(log_p(z) - p.log_total, q(z))
         return weight[None], value[None]
 
     reach = _reach(q)
@@ -258,7 +258,7 @@ def _mass(log_f: LogDensity, seen: Survey | None = None) -> _Mass:
 # ---- integrands ----
 
 
-def _gap(log_p: np.ndarray, log_q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def gap(log_p: np.ndarray, log_q: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """p log(p/q) - p + q >= 0 as log weight and value, exact also near p = q; its integral is KL(p || q)."""
     d = log_p - log_q
     far = np.abs(d)

@@ -18,6 +18,7 @@ from lvmviz.bernoulli_mixture import (
     statistics,
     statistics_at,
 )
+from lvmviz.bernoulli_starts import blurred
 from lvmviz.mixtures import Responsibilities
 
 
@@ -75,29 +76,15 @@ def _e_step(theta: BernoulliMixtureParams, data: Data, alpha: float) -> tuple[St
 
 
 def drawn_means(rng: np.random.RandomState, count: int, data: Data) -> Tensor:
-    """First means (count, D): rows at random, pulled to the mean of all and shaken.
+    """First means (count, D): rows at random, pulled to the mean of all and to noise.
 
     Components with labelled rows start at those.
     """
     one = Responsibilities(*(torch.full((len(data.x), 1), q, dtype=torch.float64) for q in (0.0, 1.0)))
     average = maximum(statistics(one, data)).means  # (1, D)
     rows = data.x if data.observed is None else torch.where(data.observed, data.x, average)
-    picked = rows[_spread(rng, count, rows, data.weights)]
-    noise = torch.from_numpy(rng.uniform(size=picked.shape))
-    means = 0.5 * picked + 0.25 * average + 0.25 * noise
+    means = blurred(rng, count, rows, average[0], data.weights)
     return means if data.labels is None else _labelled(means, data)
-
-
-def _spread(rng: np.random.RandomState, count: int, rows: Tensor, weights: Tensor | None) -> Tensor:
-    """Indices (count,) of rows, one from each of equal parts of them along a random direction.
-
-    So neither the order of the rows matters, nor whether one counts twice or stands there twice.
-    """
-    direction = torch.from_numpy(rng.standard_normal(rows.shape[1]))
-    places = torch.from_numpy((np.arange(count) + rng.uniform(size=count)) / count)
-    order = torch.argsort(rows @ direction, stable=True)
-    share = (torch.ones_like(rows[:, 0]) if weights is None else weights)[order].cumsum(0)
-    return order[torch.searchsorted(share, places * share[-1]).clamp(max=len(rows) - 1)]
 
 
 def _labelled(means: Tensor, data: Data) -> Tensor:

@@ -11,18 +11,23 @@ import sklearn.mixture
 import torch
 from sklearn.base import _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture._gaussian_mixture import (
-    _compute_precision_cholesky,
-    _compute_precision_cholesky_from_precisions,
-    _estimate_gaussian_covariances_tied,
-    _estimate_gaussian_parameters,
-)
+from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky_from_precisions
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from lvmviz.fast_em import Climb, Mixture, Points, chunk_rows, climb, from_precisions, log_joints, stack
-from lvmviz.sklearn_api.gaussian_starts import initial_responsibilities, known_labels
+from lvmviz.fast_em import (
+    GRAIN,
+    Climb,
+    Mixture,
+    Points,
+    chunk_rows,
+    climb,
+    from_precisions,
+    log_joints,
+    mixture,
+)
+from lvmviz.sklearn_api.gaussian_starts import Starting, first_estimates, known_labels
 
 STARTED_FROM = 2**17  # rows of a memory map that a start looks at
 
@@ -32,7 +37,7 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
 
     p(x) = sum_k pi_k N(x | mu_k, Sigma_k), Sigma_k full, tied, diag or spherical. Beyond scikit-learn's own:
     sample weights; labels of some or all rows; n_init starts climb at once; device ("cpu", "cuda", "mps");
-    dtype ("float64", "float32", or None: that of X), in which the sums over the points are taken; callback
+    dtype ("float64", "float32", or None: that of X), in which the sums over many points are taken; callback
     (iteration, lower bound in nats per point), which ends the fit by returning True; memory maps, read in
     chunks. (Dempster, Laird and Rubin, 1977; Bishop, 2006, section 9.2.2.)
 
@@ -95,63 +100,45 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         again = self.warm_start and hasattr(self, "converged_")
         begun = self.lower_bound_ if again else -np.inf
         points = self._points(X, weights, known, keep=not mapped)
-        starts = [self._theta()] if again else self._starts(X, weights, known, mapped)
-        self._keep(self._climbed(points, starts, begun), X.dtype, points.origin)
+        start = self._theta() if again else self._starts(X, weights, known, mapped)
+        self._keep(self._climbed(points, start, begun), X.dtype, points.origin)
         return _Posterior(self, X)
 
     # ---- the start ----
 
     def _starts(
         self, X: np.ndarray, weights: np.ndarray | None, known: np.ndarray | None, mapped: bool
-    ) -> list[Mixture]:
-        """n_init starts, by scikit-learn's own code and order of random numbers."""
+    ) -> Mixture:
+        """n_init starts side by side, by scikit-learn's own draws; all three parameters given: one."""
+        given = (self.weights_init, self.means_init, self.precisions_init)
+        if all(part is not None for part in given):
+            return self._placed(np.empty((1, 0)), np.empty((1, 0, 0)), None)
         source = check_random_state(self.random_state)
         if mapped and len(X) > STARTED_FROM:
             rows = np.sort(source.choice(len(X), STARTED_FROM, replace=False))
             X = X[rows]
             weights = None if weights is None else weights[rows]
             known = None if known is None else known[rows]
-        return [self._started(X, weights, known, source) for _ in range(self.n_init)]
+        rows = chunk_rows(self.n_init, self.n_components, X.shape[1])
+        points = Points(X, weights=weights, rows=rows, keep=False)
+        told = Starting(X, weights, known, self.n_components, self.init_params, source)
+        found = first_estimates(told, points, self.covariance_type, self.reg_covar, self.n_init)
+        return self._placed(*found)
 
-    def _started(
-        self,
-        X: np.ndarray,
-        weights: np.ndarray | None,
-        known: np.ndarray | None,
-        source: np.random.RandomState,
-    ) -> Mixture:
-        given = (self.weights_init, self.means_init, self.precisions_init)
-        if all(part is not None for part in given) or (weights is None and known is None):
-            self._initialize_parameters(X, source, xp=np)
-        else:
-            resp = initial_responsibilities(X, self.n_components, self.init_params, source, weights, known)
-            self._initialize(X, resp, weights=weights)
-        return self._theta()
-
-    def _initialize(self, X: Any, resp: Any, xp: Any = None, weights: np.ndarray | None = None) -> None:
-        """The parameters of given responsibilities (N, K), about the mean of X: no offset costs digits."""
-        if resp is None:
-            super()._initialize(X, None, xp=np)
-            return
-        weight = np.ones(len(X)) if weights is None else weights
-        origin = np.average(X, axis=0, weights=weight)
-        centred, resp = X - origin, resp * weight[:, None]
-        counts, means, covariances = _estimate_gaussian_parameters(
-            centred, resp, self.reg_covar, self.covariance_type, xp=np
-        )
-        if self.covariance_type == "tied" and weights is not None:  # its sum of x x^T has no weights
-            rooted = centred * np.sqrt(weight)[:, None]
-            covariances = _estimate_gaussian_covariances_tied(resp, rooted, counts, means, self.reg_covar, np)
-        share = counts / weight.sum()
-        self.weights_ = share if self.weights_init is None else np.asarray(self.weights_init)
-        self.means_ = means + origin if self.means_init is None else self.means_init
-        self.covariances_ = covariances
+    def _placed(self, weights: np.ndarray, means: np.ndarray, covariances: np.ndarray | None) -> Mixture:
+        """R starts, what the settings give in the place of what was found."""
+        kind, r = self.covariance_type, len(weights)
+        if self.weights_init is not None:
+            weights = _repeated(self.weights_init, r)
+        if self.means_init is not None:
+            means = _repeated(self.means_init, r)
         if self.precisions_init is None:
-            self.precisions_cholesky_ = _compute_precision_cholesky(covariances, self.covariance_type, xp=np)
-        else:
-            self.precisions_cholesky_ = _compute_precision_cholesky_from_precisions(
-                self.precisions_init, self.covariance_type, xp=np
-            )
+            return mixture(kind, weights, means, np.asarray(covariances))
+        precisions = np.asarray(self.precisions_init, dtype=np.float64)
+        roots = _compute_precision_cholesky_from_precisions(precisions, kind, xp=np)
+        one = from_precisions(kind, weights[0], means[0], roots)
+        covariances, factors, whiteners = (_repeated(part[0], r) for part in one[3:])
+        return Mixture(kind, weights, means, covariances, factors, whiteners)
 
     # ---- the climb ----
 
@@ -159,15 +146,17 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
         self, X: np.ndarray, weights: np.ndarray | None, known: np.ndarray | None, keep: bool
     ) -> Points:
         dtype = torch.float32 if (self.dtype or X.dtype.name) == "float32" else torch.float64
+        if self.device == "cpu" and X.size * self.n_components * self.n_init <= GRAIN:
+            dtype = torch.float64  # so few that single precision saves nothing
         if self.device == "mps" and dtype == torch.float64:
             raise ValueError('device "mps" has no float64: choose dtype="float32"')
         rows = chunk_rows(self.n_init, self.n_components, X.shape[1])
         return Points(X, weights=weights, labels=known, device=self.device, dtype=dtype, rows=rows, keep=keep)
 
-    def _climbed(self, points: Points, starts: list[Mixture], begun: float) -> Climb:
+    def _climbed(self, points: Points, start: Mixture, begun: float) -> Climb:
         """The best of the climbs; the first of equals."""
         self._print_verbose_msg_init_beg(0)
-        theta = stack([start._replace(means=start.means - points.origin) for start in starts])
+        theta = start._replace(means=start.means - points.origin)
         if self.max_iter == 0:
             return Climb(theta.take(slice(-1, None)), [], False)
         climbs = climb(
@@ -247,6 +236,10 @@ class GaussianMixture(sklearn.mixture.GaussianMixture):
     @classmethod
     def from_sklearn(cls, model: sklearn.mixture.GaussianMixture, **settings: Any) -> GaussianMixture:
         """This estimator with scikit-learn's settings and parameters; `settings` adds device, dtype, ..."""
+        if not isinstance(model, sklearn.mixture.GaussianMixture):
+            raise TypeError(
+                f"{type(model).__name__} is no GaussianMixture: give one of sklearn.mixture, fitted or not"
+            )
         return _told_the_same(model, cls(**{**model.get_params(deep=False), **settings}))
 
 
@@ -273,6 +266,10 @@ class _Posterior:
     def _chunks(self) -> Iterator[torch.Tensor]:
         rows = chunk_rows(1, self.theta.means.shape[1], self.theta.means.shape[2])
         return log_joints(self.theta, Points(self.X, origin=self.origin, rows=rows, keep=False))
+
+
+def _repeated(one: Any, count: int) -> np.ndarray:
+    return np.repeat(np.asarray(one, dtype=np.float64)[None], count, axis=0)
 
 
 def _told_the_same(source: Any, made: Any) -> Any:

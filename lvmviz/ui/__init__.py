@@ -27,7 +27,7 @@ from lvmviz.ui.frame import (
 )
 from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.links import link_of
-from lvmviz.ui.live import afresh, keep, kept, live
+from lvmviz.ui.live import afresh, keep, kept, live, pace
 from lvmviz.ui.owner import owner
 from lvmviz.ui.player import Button, player
 from lvmviz.ui.plot import Mark, nothing, plot
@@ -40,7 +40,7 @@ __all__ = [
     "Button", "Column", "Controls", "Door", "Entry", "Line", "Mark", "Scene", "Stage", "Term", "afresh",
     "beside", "calls", "columns", "components", "computer", "dark", "derivation", "dock", "doors", "empty",
     "failed", "growing", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
-    "nothing", "open_picked", "opened", "owner", "page", "place", "plain", "player", "plot", "projector",
-    "remark", "remedy", "ring", "scale", "scenes", "script", "snapshot", "stage", "switch", "table",
-    "thermometer", "way",
+    "nothing", "open_picked", "opened", "owner", "pace", "page", "place", "plain", "player", "plot",
+    "projector", "remark", "remedy", "ring", "scale", "scenes", "script", "snapshot", "stage", "switch",
+    "table", "thermometer", "way",
 ]  # fmt: skip

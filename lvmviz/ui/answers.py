@@ -18,7 +18,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-Places = tuple[tuple[float, float], ...]  # loc and scale of every curve
+Places = tuple[tuple[float, ...], ...]  # where every shape is: of a curve loc and scale
 Answer = Callable[[Places], dict[str, Any]]  # what each view, by its name, is to show
 
 MOST = 256  # sessions; those that asked for nothing for longest are forgotten, and rerun their page instead
@@ -72,11 +72,11 @@ def _answer(request: Request) -> JSONResponse:
 
 
 def _places(text: str) -> Places:
-    """From "loc,scale,loc,scale": finite numbers, two for each of at most ten curves."""
-    numbers = [float(part) for part in text[:1000].split(",")]
-    if len(numbers) % 2 or len(numbers) > 20 or not all(map(math.isfinite, numbers)):
-        raise ValueError("each curve has a loc and a scale")
-    return tuple(zip(numbers[::2], numbers[1::2], strict=True))
+    """From "loc,scale;loc,scale": finite numbers, of at most ten shapes."""
+    places = tuple(tuple(map(float, place.split(","))) for place in text[:1000].split(";"))
+    if len(places) > 10 or not all(math.isfinite(number) for place in places for number in place):
+        raise ValueError("a place is finite numbers")
+    return places
 
 
 ROUTE = Route("/lvmviz/answer/{token}", _answer)

@@ -18,7 +18,7 @@ from lvmviz.runs.run import MissingRun, Run, RunBusy
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, run_id
 from lvmviz.runs.trace import StoredTrace, steps_kept
-from lvmviz.ui import frame, state, ticker, watchers, words
+from lvmviz.ui import frame, run_words, state, ticker, watchers
 from lvmviz.ui.owner import owner
 
 CACHE = 64_000_000  # bytes of a run's states that are kept in memory, so that each is read once
@@ -31,17 +31,20 @@ _GROWS, _TOLD = "lvmviz.background.grows", "lvmviz.background.told"
 # ---- the run of a job ----
 
 
-def run_of(job: Job) -> Run | None:
-    """The run of a job, begun where nobody has; None where it was deleted while this session looked at it."""
+def run_of(job: Job, beside: str = "") -> Run | None:
+    """The run of a job, begun where nobody has; None where it was deleted while this session looked at it.
+
+    `beside` names the place of a second run on a page, beside the page's own.
+    """
     known: set[str] = st.session_state.setdefault(_KNOWN, set())
     id = run_id(job, owner())
-    _withdraw_all_but(id)
+    withdraw_all_but(id, beside)
     try:
         run = Store().open(id)
     except MissingRun:
         if id in known:
             return None
-        run = _begin(job)
+        run = _begin(job, beside)
     known.add(id)
     return run
 
@@ -61,15 +64,15 @@ def begun(job: Job) -> bool:
     return here(job)
 
 
-def _begin(job: Job) -> Run:
+def _begin(job: Job, beside: str) -> Run:
     run = Store().open(handle.submit(job, owner()).id)
-    st.session_state.setdefault(_MINE, set()).add(run.id)
+    st.session_state.setdefault(_MINE + beside, set()).add(run.id)
     return run
 
 
-def _withdraw_all_but(id: str) -> None:
+def withdraw_all_but(id: str, beside: str = "") -> None:
     """Take back what this session asked for in passing, as long as nobody has begun it or looks at it."""
-    mine: set[str] = st.session_state.get(_MINE, set())
+    mine: set[str] = st.session_state.get(_MINE + beside, set())
     for other in mine - {id}:
         mine.discard(other)
         with contextlib.suppress(MissingRun, RunBusy, OSError):
@@ -204,13 +207,13 @@ def strip(run: Run) -> None:
             _ask(run)
         for note in status.notes:
             st.markdown(f":gray[{frame.plain(note)}]")
-    if status.active or (run.id, told_now) != st.session_state.get(_TOLD):
+    if status.active or told_now != st.session_state.get(_TOLD, {}).get(run.id):
         ticker.poll(run.id, (status.state, status.step, told_now), told_now)
 
 
 def drawn(run: Run, shown: str) -> None:
     """Remember what the page shows of the run, and draw it again when there is more."""
-    st.session_state[_TOLD] = run.id, shown
+    st.session_state.setdefault(_TOLD, {})[run.id] = shown
     ticker.fresh(run.id, shown)
 
 
@@ -218,11 +221,15 @@ def _progress(run: Run, status: Status) -> None:
     with st.container(key=f"row_{run.id}", horizontal=True, vertical_alignment="center", gap="small"):
         if status.state == "running":
             share = status.step / max(1, status.steps)
-            st.progress(min(1.0, share), f"{words.spoken(status)} :gray[{frame.plain(words.held(status))}]")
+            st.progress(
+                min(1.0, share), f"{run_words.spoken(status)} :gray[{frame.plain(run_words.held(status))}]"
+            )
         else:
             ready = status.state != "queued" or engine.about(run.home)
             getting_ready = "The engine gets ready: that takes some seconds."
-            st.markdown(words.spoken(status, words.before(run)) if ready else getting_ready, width="stretch")
+            st.markdown(
+                run_words.spoken(status, run_words.before(run)) if ready else getting_ready, width="stretch"
+            )
         buttons(run, status)
 
 

@@ -10,11 +10,12 @@ from typing import Any
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
-from lvmviz.core import Choice, Knob, field_types, knobs
+from lvmviz.core import Choice, Knob, field_types, knobs, peers
 from lvmviz.figures.theme import decimals_of
 from lvmviz.ui import state
 from lvmviz.ui.links import flag, number, one_of, short, words
 
+TENTHS = (1.0, 1.3, 1.6, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0)  # of a decade
 Editor = Callable[[str], Mapping[str, Any]]  # name of the choice's control -> values of its hidden fields
 
 
@@ -38,7 +39,7 @@ class Controls:
         return made
 
     def adjust(self, cls: type[Choice], name: str = "", base: Choice | None = None) -> Any:
-        """A choice of this class, one control for each of its knobs."""
+        """A choice of this class, a control for each knob; those of its choices' choices under More."""
         types, base = field_types(cls), base if type(base) is cls else cls()
         with self.desk:
             values: dict[str, Any] = dict(self.editors[cls](name)) if cls in self.editors else {}
@@ -50,15 +51,18 @@ class Controls:
             if field in cls.idle({name: getattr(base, name) for name in types} | values):
                 continue
             values[field] = (
-                self.choose(types[field], full, default, meta)
+                self.choose(types[field], full, default, meta, aside=meta.more or bool(name))
                 if isinstance(default, Choice)
                 else self.value(full, types[field], default, meta)
             )
         return cls(**values)
 
     def choose(self, kind: type[Choice], name: str, default: Choice, meta: Knob, aside: bool = False) -> Any:
-        """One of a kind, and then its own knobs; `aside` puts those under More."""
-        options = list(kind.options)
+        """One of a kind, with the default's dimension, then its own knobs; `aside` puts those under More.
+
+        The knob's options name those that are offered besides.
+        """
+        options = [*(cls.__name__ for cls in peers(kind, default)), *meta.options]
         with self._place(meta):
             chosen = self._widget(
                 name,
@@ -197,12 +201,13 @@ def _toggle(name: str, meta: Knob) -> Callable[[str], bool]:
 
 def _slider(name: str, kind: type, default: float, meta: Knob) -> Callable[[str], Any]:
     label = _label(name, meta)
-    if meta.scale == "log":
+    if meta.scale in ("log", "fine"):
+        steps = decades if meta.scale == "log" else tenths
         return lambda key: st.select_slider(
             label,
-            decades(meta, st.session_state[key]),
+            steps(meta, kind(st.session_state[key])),
             st.session_state[key],
-            format_func=decade,
+            format_func=decade if meta.scale == "log" else _counted,
             key=key,
             help=meta.help,
         )
@@ -244,6 +249,21 @@ def decades(meta: Knob, now: float) -> list[float]:
     low = meta.low or 10.0 ** (round(math.log10(high)) - 8)
     powers = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
     return sorted({10.0**power for power in powers} | {meta.low or 0.0, high, now})
+
+
+def _counted(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else decade(value)
+
+
+def tenths(meta: Knob, now: float) -> list[float]:
+    """Ten round steps a decade between two positive ends, and the value of now; of integers only those."""
+    assert meta.low and meta.high, "a slider in steps of a decade needs two positive ends"
+    powers = range(math.floor(math.log10(meta.low)), math.ceil(math.log10(meta.high)) + 1)
+    steps = {float(f"{step * 10.0**power:.3g}") for power in powers for step in TENTHS}
+    every = {*steps, meta.low, meta.high, now}
+    whole = isinstance(now, int)
+    inside = (step for step in every if meta.low <= step <= meta.high and (not whole or step == int(step)))
+    return sorted({int(step) if whole else step for step in inside})
 
 
 def decade(value: float) -> str:

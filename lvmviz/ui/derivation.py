@@ -13,6 +13,7 @@ from lvmviz.ui import frame, state
 
 LINE = "line"  # the control's name in the link
 AGREE = 1e-9  # relative; both sides come from sums of their own
+_PLAIN = {">=": "\\;\\ge\\;", "!=": "\\;\\ne\\;"}
 
 
 class Term(NamedTuple):
@@ -23,7 +24,7 @@ class Term(NamedTuple):
 
 
 class Line(NamedTuple):
-    """One line: left side, relation ("=" or ">="), right side as signed terms, maybe a gap, the reason."""
+    """One line: left side, relation ("=", "!=", ">="), right side as signed terms, a gap, the reason."""
 
     reason: str
     left: Term
@@ -88,8 +89,8 @@ def agrees(line: Line) -> bool | None:
 
 
 def _relation(line: Line, colours: Tokens) -> str:
-    if line.relation == ">=":
-        return "\\;\\ge\\;"
+    if line.relation in _PLAIN:
+        return _PLAIN[line.relation]
     if agrees(line):
         return f"\\;\\textcolor{{{colours.theta_text}}}{{\\overset{{\\checkmark}}{{=}}}}\\;"
     return "\\;=\\;"

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+
 from lvmviz.figures import bounds, mixtures, steps
 from lvmviz.figures.film import Film
 from lvmviz.figures.mixtures import Shown
@@ -9,10 +13,16 @@ from lvmviz.runs.job import Trace
 from lvmviz.summaries import em as summaries
 
 
-def picture(trace: Trace, axes: tuple[int, int], dark: bool) -> Film:
-    """Points and components in two of the columns, or in the only one."""
+def picture(
+    trace: Trace, axes: tuple[int, int], dark: bool, resp: Sequence[np.ndarray] | None = None
+) -> Film:
+    """Points and components in two of the columns, or in the only one.
+
+    `resp`, T times (n, K), is q of the rows that are drawn where it is not theta_q's posterior.
+    """
     table = summaries.em(trace).data.table()
     shown = _shown(trace, axes)
+    shown = shown if resp is None or shown.cells is not None else shown._replace(resp=resp)
     if len(table.columns) == 1:
         densities = summaries.densities(trace)
         return mixtures.picture_1d(table.points[:, 0], shown, densities, column=table.columns[0], dark=dark)
@@ -28,8 +38,11 @@ def alt(trace: Trace) -> str:
 
 
 def told(trace: Trace) -> str:
-    """How the points are drawn, where not each of them has a mark of its own."""
-    return mixtures.told(*summaries.table_points(trace).shape)
+    """How the points are drawn, where not each has a plain mark of its own, and how many labels are shown."""
+    table = summaries.em(trace).data.table()
+    count, columns = table.points.shape
+    marks = mixtures.told(count, columns, table.weights is not None)
+    return f"{marks} {mixtures.labels_told(summaries.shown_labels(trace))}".strip()
 
 
 def _shown(trace: Trace, axes: tuple[int, int]) -> Shown:
@@ -42,6 +55,8 @@ def _shown(trace: Trace, axes: tuple[int, int]) -> Shown:
         label_names=table.label_names,
         collapsed=summaries.collapsed(trace),
         clicked=summaries.clicked(trace, axes),
+        known=summaries.shown_labels(trace),
+        point_weights=table.weights,
     )
     if len(table.points) > mixtures.DENSE:
         seen = tuple(dict.fromkeys(axes))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from lvmviz.algorithms.bernoulli_em import BernoulliEM
 from lvmviz.algorithms.em import EM
+from lvmviz.bernoulli_starts import NearlyAlike
 from lvmviz.datasets import Blobs, CrossedEllipses, Iris, Moons, ThreeInARow
 from lvmviz.regularizers import Floor
 from lvmviz.schemes import GeneralizedEM, KMeans, SoftKMeans
@@ -103,5 +105,68 @@ SCENES = (
         reason="Any θ with a higher ELBO will do, as E then lifts the bound onto the log-likelihood. It only "
         "takes longer: 268 iterations here, where EM takes 68.",
         link=link_of(EM(scheme=GeneralizedEM())) | {"seed": "31", "iterations": "300"},
+    ),
+    Scene(
+        name="permuted",
+        title="Other names",
+        question="Component 3 is now called 1, and 1 is called 2. Will the log-likelihood change?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="A sum over components is the same in any order: −1.5747 nats per point under each of the "
+        "3! = 6 ways to name them. Likelihood alone cannot say which cluster is which; only labels can.",
+        link=link_of(EM(relabel=1)) | {"step": "400"},
+    ),
+    Scene(
+        name="two-labels",
+        title="Two labels each",
+        question="EM is shown two irises of each species. Will it now find the species?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="144 irises without a label outvote six. Their likelihood prefers other groups, −1.55 nats "
+        "per point where the species' own Gaussians have −1.58: ARI 0.55. With four labels each it is 0.85: "
+        "reveal more.",
+        link=link_of(EM(revealed=2)) | {"step": "400"},
+    ),
+    Scene(
+        name="ten-digits",
+        title="Ten components, ten digits",
+        question="1797 digits, ten mean images. Will each component be one digit?",
+        answers=("Yes", "No"),
+        right=1,
+        reason="EM sees pixels, no names. Two components draw ones, and threes and nines share a mean: no "
+        "component is mostly 9. It ends at −19.04 nats per image. Play it, then click on a mean image.",
+        link=link_of(BernoulliEM()) | {"mixture": "Bernoullis"},
+    ),
+    Scene(
+        name="all-ten",
+        title="All ten, and yet",
+        question="From this start each mean becomes another digit. Is log p(X) higher for it?",
+        answers=("Higher", "Lower"),
+        right=1,
+        reason="It ends at −19.11 nats per image, and at −19.04 where threes and nines share a mean (Blurred "
+        "images, seed 0). A truer clustering need not have the better likelihood.",
+        link=link_of(BernoulliEM(start=NearlyAlike())) | {"mixture": "Bernoullis", "seed": "1"},
+    ),
+    Scene(
+        name="lottery",
+        title="A lottery of starts",
+        question="Three blobs, 200 random starts. How many of them reach the best optimum?",
+        answers=("Nearly all", "Fewer than a third"),
+        right=1,
+        reason="58 of 200 reach −2.49 nats per point. The others stay on lower hills, where two components "
+        "share one blob: click a grey dot, then a blue one. A start that spreads the means helps: from "
+        "k-means++ 122 reach it.",
+        link=link_of(EM(data=ThreeInARow())) | {"curves": "Restarts"},
+    ),
+    Scene(
+        name="how-many",
+        title="How many components?",
+        question="Three species of iris, two lengths of each. How many components does BIC prefer?",
+        answers=("Three", "Two"),
+        right=1,
+        reason="Two: two species overlap. A third ellipse has six parameters more, gains 5.8 nats over all "
+        "150 points, and costs 6.0 under AIC and 15.0 under BIC: both refuse it, and so do held-out points. "
+        "The likelihood alone never stops.",
+        link=link_of(EM(regularizer=Floor(amount=1e-2))) | {"curves": "K"},
     ),
 )

@@ -63,12 +63,13 @@ def sent(name: str, text: str, held: bool = False) -> dict[str, str]:
 
     One that a hand holds can not wait, and one that did not reach this browser comes with the page.
     """
-    inline = held or len(text) <= INLINE or name in st.session_state.get(_LOST, ())
-    return {"film": text} if inline else {"at": f"lvmviz/film/{name}"}
+    at = f"lvmviz/film/{name}"
+    inline = held or len(text) <= INLINE or at in st.session_state.get(_LOST, ())
+    return {"film": text} if inline else {"at": at}
 
 
 def lost(key: str) -> Callable[[], None]:
-    """For a component of this key: what to do when a film did not reach it."""
+    """For a component of this key: what to do when it tells the address of a film that did not come."""
 
     def remember() -> None:
         st.session_state.setdefault(_LOST, set()).add(str(st.session_state[key]["lost"]))
@@ -79,7 +80,7 @@ def lost(key: str) -> Callable[[], None]:
 def _film(request: Request) -> Response:
     with _lock:
         found = _texts.get(request.path_params["name"])
-    if found is None:  # the page draws it again
+    if found is None:  # it is asked for once more, and then comes with the page
         return Response("no such film", status_code=404, headers={"Cache-Control": "no-store"})
     headers = {"Cache-Control": "private, max-age=3600, immutable"}
     return Response(found, media_type="application/json", headers=headers)

@@ -19,8 +19,9 @@ from lvmviz.summaries import fit as summaries
 from lvmviz.summaries.fit import Place
 from lvmviz.targets import Skewed, Target
 from lvmviz.ui import answers, frame, state
+from lvmviz.ui.answers import Places
 from lvmviz.ui.controls import Controls, decade
-from lvmviz.ui.plot import Curve, Hand, Handle, Mark, grasp, spot
+from lvmviz.ui.plot import Hand, Handle, Mark, Outline, Shape, grasp, spot
 
 FITTED = "fitted"  # in the link: an optimizer has set out from the q of the sliders
 NOTE_001 = (Place(2.0, round(math.sqrt(2.0), 4)), Place(-4.0, round(math.sqrt(0.75), 4)))
@@ -173,18 +174,18 @@ def hand(q: Q, bells: Sequence[Bell], traces: Sequence[int], ask: str = "") -> H
     if any(bell.u.ndim > 1 for bell in bells):
         return None
     colour = tokens(frame.dark()).q_mark
-    curves, handles = [], []
+    shapes, handles = [], []
     whose = ("q",) if len(bells) == 1 else ("part 1", "part 2")
     for i, (bell, trace) in enumerate(zip(bells, traces, strict=True)):
         u, v = bell.u, bell.v
-        curves.append(Curve(trace, u.tolist(), v.tolist(), bell.places.tolist())._asdict())
+        shapes.append(Shape([Outline(trace, u.tolist(), v.tolist())], bell.places.tolist()))
         for at, moves, told in ((0.0, "loc", "Centre"), (1.0, "scale", "Width")):
             height = float(v[abs(u - at).argmin()])
-            handles.append(Handle(i, (at, height), moves, f"{told} of {whose[i]}", colour)._asdict())
+            handles.append(Handle(i, (at, height), moves, f"{told} of {whose[i]}", colour))
     ends: Range = st.session_state[_RANGE]
     unit = summaries.unit(q.family)
     reach = ends.low, ends.high, ends.least * unit, ends.most * unit
-    return Hand(curves, handles, answers.count(), reach, ask)
+    return Hand(shapes, handles, answers.count(), reach, ask)
 
 
 def dragged(family: Line) -> Callable[[], None]:
@@ -201,8 +202,10 @@ def dragged(family: Line) -> Callable[[], None]:
     return follow
 
 
-def places_of(family: Line, taken: Sequence[tuple[float, float]]) -> tuple[Place, ...]:
-    """What the sliders say where the hand has put the curves (loc, scale)."""
+def places_of(family: Line, taken: Places) -> tuple[Place, ...]:
+    """What the sliders say where the hand has put the curves (loc, scale); ValueError for other places."""
+    if any(len(place) != 2 for place in taken):
+        raise ValueError("each curve has a loc and a scale")
     unit = summaries.unit(family)
     return tuple(Place(loc, scale / unit) for loc, scale in taken)
 

@@ -1,4 +1,4 @@
-"""Why an optimizer cannot set out from where q stands, or q has no ELBO, and what would help."""
+"""An optimizer's path, or why it cannot set out from where q stands, and what would help."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from lvmviz.core import Choice
 from lvmviz.families import Gaussian, LaplaceQ, Line, StudentQ
 from lvmviz.gradients import Exact
 from lvmviz.objectives import ForwardKL, ReverseKL
+from lvmviz.runs.job import Job, Trace
 from lvmviz.summaries import fit as summaries
 from lvmviz.targets import Target
 from lvmviz.ui import fit, frame, state
 from lvmviz.ui.controls import remedy
+from lvmviz.ui.live import live
 
 REMEDIES: tuple[tuple[str, str, Choice], ...] = (
     ("Use the exact gradient", "gradient", Exact()),
@@ -24,6 +26,18 @@ REMEDIES: tuple[tuple[str, str, Choice], ...] = (
     ("Take a Student for q", "family", StudentQ()),
     ("Fit by the reverse KL", "objective", ReverseKL()),
 )
+
+
+def path(job: Job) -> Trace | None:
+    """The optimizer's path, once it has set out; where there can be none, why, and q stays where it is."""
+    if not fit.fitted():
+        frame.place()
+        return None
+    try:
+        return live(job)
+    except ValueError as fault:
+        refused(str(fault), summaries.vi(job))
+        return None
 
 
 def refused(fault: str, vi: VI) -> None:

@@ -63,14 +63,20 @@ def side(at: Moment, pin: Pin, image: Image) -> None:
          alt=f"The exact posterior of z given {pin.name}, and q's ellipses")  # fmt: skip
 
 
-def numbers(at: Moment, pin: Pin, image: Image) -> None:
-    """Thermometer and table, and a sentence where an estimate is far off."""
-    names = NAMES if image.exact else {**NAMES, "log_evidence": "log p(x), estimate"}
-    thermometer(lambda: [image.terms], depends=(*at.key, pin.key, frame.dark()), decimals=2, names=names)
+def names_of(image: Image) -> dict[str, str]:
+    """The words of the thermometer."""
+    return NAMES if image.exact else {**NAMES, "log_evidence": "log p(x), estimate"}
+
+
+def numbers(at: Moment, pin: Pin, image: Image) -> str:
+    """Thermometer and table, and a sentence where an estimate is far off; returned is the presentation."""
+    chosen = thermometer(lambda: [image.terms], depends=(*at.key, pin.key, frame.dark()), decimals=2,
+                         names=names_of(image))  # fmt: skip
     frame.head("numbers", "Numbers", f"{pin.name}, nats")
     columns, rows = numbers_table(image)
     table("numbers", columns, rows=rows, alt="The pinned image's evidence and its terms", height=26 + 24 * 5)
     frame.remark(said(at, pin, image))
+    return chosen
 
 
 def numbers_table(image: Image) -> tuple[list[Column], list[list]]:

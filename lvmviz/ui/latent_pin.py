@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -33,7 +34,6 @@ class Pin(NamedTuple):
     x: np.ndarray  # (D,) as the likelihood sees it
     name: str  # such as "test 1598: 0"
     half: str  # "" where the image is the visitor's own
-    place: int  # in its half
     clicked: bool  # a place was clicked: the image is the nearest training image
     nearest: int  # place of the nearest training image
     code: str  # the Python that makes x
@@ -119,14 +119,14 @@ def _forget(name: str) -> None:
 def _image_pin(at: Moment, test: Half, name: str, offered: dict[str, int], drawn: np.ndarray | None) -> Pin:
     """The chosen image at its q's mean."""
     if name in offered:
-        half, place, x = "test", offered[name], test.x[offered[name]]
-        code = _spelled(half, place)
+        half, x = "test", test.x[offered[name]]
+        code = _spelled(half, offered[name])
     else:
         assert drawn is not None, "one's own image is offered only where there is one"
-        half, place, x = "", 0, prepared(at, drawn)
+        half, x = "", prepared(at, drawn)
         code = f'latent_own.prepared(at, latent_own.unpacked("{packed(drawn)}", {drawn.shape}))'
     z = vae.means(at, x[None])[0]
-    return Pin(z, x, name, half, place, False, summaries.nearest(at, z), code)
+    return Pin(z, x, name, half, False, summaries.nearest(at, z), code)
 
 
 def _spelled(half: str, place: int) -> str:
@@ -134,13 +134,16 @@ def _spelled(half: str, place: int) -> str:
 
 
 def _clicked_pin(at: Moment, view: View) -> Pin | None:
-    """The clicked place, where there is one, with the nearest training image."""
+    """The clicked place, where there is one."""
     clicked = _clicked()
-    if clicked is None:
-        return None
-    z = view.whole(np.array(clicked))
+    return None if clicked is None else at_place(at, view, clicked)
+
+
+def at_place(at: Moment, view: View, place: Sequence[float]) -> Pin:
+    """A place of the plane (z1, z2), with the nearest training image."""
+    z = view.whole(np.array(place))
     train, near = vae.half(at.vae, "train"), summaries.nearest(at, z)
-    return Pin(z, train.x[near], summaries.named(at, train, "train", near), "train", near, True, near,
+    return Pin(z, train.x[near], summaries.named(at, train, "train", near), "train", True, near,
                _spelled("train", near))  # fmt: skip
 
 

@@ -18,7 +18,7 @@ from lvmviz.summaries import vae
 from lvmviz.summaries.latent import Image
 from lvmviz.summaries.latent_view import View
 from lvmviz.summaries.vae import Moment
-from lvmviz.ui import films, frame
+from lvmviz.ui import answers, films, frame
 from lvmviz.ui.component import component
 
 SIDE, MAP, ATLAS = 25, 121, 41  # tiles or points along a side: of the picture, of a map, of the atlas
@@ -118,6 +118,7 @@ def plane(at: Moment, view: View, mode: str, marks: Marks, height: int, on_pin: 
         "axes": list(view.names),
         "ticks": [_ticks(middle, view.edge) for middle in view.centre],
         "pin": marks.pin.tolist(),
+        "ask": answers.address(),
         "lines": _lines(view, marks, dark),
         "words": _words(at, view, mode, marks, dark),
         "colours": _colours(dark),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
 
@@ -10,7 +12,7 @@ from lvmviz.runs import engine, handle
 from lvmviz.runs.job import LONG, Job, Trace
 from lvmviz.runs.store import run_id, title
 from lvmviz.summaries import vae as summaries
-from lvmviz.ui import background, frame, runs, state, words
+from lvmviz.ui import background, frame, run_words, runs, state
 from lvmviz.ui.live import LONG_S, live
 from lvmviz.ui.owner import owner
 from lvmviz.ui.runs import Listed
@@ -22,9 +24,16 @@ EMPTY = 446  # px
 _FAULT = "lvmviz.latent.fault"
 
 
-def chosen(controls: DeltaGenerator, picture: DeltaGenerator) -> Trace | None:
-    """The trace of the chosen run as far as it is; None where there is nothing to walk on, which is said."""
-    found = {one.run.id: one for one in runs.mine() if _walkable(one)}
+class Walked(NamedTuple):
+    """A run that is walked on."""
+
+    one: Listed
+    trace: Trace  # as far as it is
+
+
+def chosen(controls: DeltaGenerator, picture: DeltaGenerator, tables: bool = False) -> Walked | None:
+    """The chosen run; None where there is nothing to walk on, which is said. `tables` asks for those too."""
+    found = {one.run.id: one for one in runs.mine() if _walkable(one, tables)}
     first, asked = run_id(FIRST, owner()), state.placed(RUN)
     id = first if asked == DEFAULT else asked
     missing = asked == DEFAULT and first not in found
@@ -35,7 +44,7 @@ def chosen(controls: DeltaGenerator, picture: DeltaGenerator) -> Trace | None:
         with picture:
             return _offer()
     state.place(RUN, id)
-    return _trace(found[id])
+    return Walked(found[id], _trace(found[id]))
 
 
 def _pick(controls: DeltaGenerator, asked: str, more: dict[str, str], found: dict[str, Listed]) -> str:
@@ -52,13 +61,13 @@ def _pick(controls: DeltaGenerator, asked: str, more: dict[str, str], found: dic
     )  # fmt: skip
 
 
-def _walkable(one: Listed) -> bool:
-    """Whether it is a VAE of images that has begun."""
+def _walkable(one: Listed, tables: bool) -> bool:
+    """Whether it is a VAE of images, or of a table where these are asked for, that has begun."""
     algorithm = one.run.job.algorithm
     if not isinstance(algorithm, TrainVAE) or algorithm.latent < 2:
         return False
     try:
-        return summaries.is_images(algorithm) and background.recorded(one.run)
+        return (tables or summaries.is_images(algorithm)) and background.recorded(one.run)
     except (ValueError, LookupError, OSError):  # its data are not here: it is no run to choose
         return False
 
@@ -76,11 +85,10 @@ def _trace(one: Listed) -> Trace:
     return trace
 
 
-def strip(trace: Trace) -> None:
+def strip(walked: Walked) -> None:
     """How a run that still grows goes."""
-    for one in runs.mine():
-        if one.run.job == trace.job and one.status.active:
-            background.strip(one.run)
+    if walked.one.status.active:
+        background.strip(walked.one.run)
 
 
 def _offer() -> None:
@@ -90,7 +98,7 @@ def _offer() -> None:
         live(FIRST)
         return
     box = frame.empty("No VAE of images is trained yet.", name="start", height=EMPTY)
-    seconds = words.duration(max(1.0, LONG_S * FIRST.steps * FIRST.algorithm.effort() / LONG))
+    seconds = run_words.duration(max(1.0, LONG_S * FIRST.steps * FIRST.algorithm.effort() / LONG))
     box.button(f"Train on Digits, {seconds} at most", key="start", on_click=_start)
     if fault := st.session_state.pop(_FAULT, ""):
         frame.failed(fault)

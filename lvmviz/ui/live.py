@@ -3,19 +3,32 @@
 from __future__ import annotations
 
 import time
+from typing import NamedTuple
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
+from streamlit.runtime.scriptrunner_utils.script_requests import ScriptRequestType
+from streamlit.runtime.scriptrunner_utils.script_run_context import ThreadState, get_script_run_ctx
 
+from lvmviz.core import Algorithm
 from lvmviz.runs import engine
 from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import LONG, Job, Snapshot, Trace
-from lvmviz.ui import background, frame, state, words
+from lvmviz.ui import background, frame, run_words, state
 
 PATIENCE = 0.4  # seconds without a word; then progress is shown
 LONG_S, BEARABLE_S = 2.0, 60.0  # what is long takes so many seconds; what is waited for where no engine works
+MOST_PACES = 4096  # jobs whose pace is remembered
+LOW = 146  # px, a box where a second job's picture will be
 _KEPT, _ASKED = "lvmviz.kept", "lvmviz.asked"
 _PARTIAL = "lvmviz.partial"  # what a stopped or interrupted job had computed, by its id
+
+
+class Pace(NamedTuple):
+    """How fast a job's steps were taken, and on what."""
+
+    rate: float  # steps/s; 0 where nobody knows
+    device: str
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
@@ -24,41 +37,61 @@ def _finished(id: str) -> dict[str, Trace]:
     return {}
 
 
-def live(job: Job, growing: int = 0) -> Trace | None:
+@st.cache_resource(show_spinner=False)
+def _paces() -> dict[str, Pace]:
+    """How fast the jobs went, by their ids."""
+    return {}
+
+
+def pace(job: Job) -> Pace:
+    """How fast this job's steps were or are taken here."""
+    return _paces().get(job.id, Pace(0.0, job.device))
+
+
+def live(job: Job, growing: int = 0, beside: str = "") -> Trace | None:
     """The trace of a job as far as it is; None where there is nothing to show yet, which the page then says.
 
     Short work is computed here, with progress, an estimate and a stop; long work in the background, with a
     strip that tells how it goes. The page draws itself again when there is more; of a run that goes on there
-    are about `growing` snapshots, if that is not 0.
+    are about `growing` snapshots, if that is not 0. `beside` names the place of a second job on the page: its
+    trace has no player and is no last frame for others.
     Raises ValueError, with a sentence for the person, when the job cannot start.
     """
     with st.container(
-        key="live"
+        key=f"live_{beside}" if beside else "live"
     ):  # whatever stands in it, what the page draws below keeps its place and stays in view
         if not job.long or background.here(job):
             return _inline(job)
-        return _watched(job, growing) if engine.wanted() else _without_engine(job)
+        return _watched(job, growing, beside) if engine.wanted() else _without_engine(job)
 
 
-def _watched(job: Job, growing: int) -> Trace | None:
-    run = background.run_of(job)
+def _watched(job: Job, growing: int, beside: str) -> Trace | None:
+    run = background.run_of(job, beside)
     if run is None:
-        box = frame.empty("The run of these settings was deleted.", name="deleted")
+        gone = "The run of these settings was deleted."
+        box = frame.empty(gone, name=f"deleted{beside}", height=LOW if beside else 318)
         box.button("Start it again", on_click=background.again, args=(job,), key=f"again_{job.id}")
         return None
     status = run.status()
+    _keep_pace(job, Pace(status.rate, status.device or job.device))
     shown = background.told(run, status)  # before it is read: what comes meanwhile is drawn next
     if status.state != "finished":
         background.drawn(run, shown)
         background.strip(run)
     trace = background.trace_of(run, status.active, growing)
+    if beside:
+        return trace if len(trace) else _soon(beside)
     background.follow(trace, status.active)
-    return trace if len(trace) else _nothing_yet(status.active)
+    return trace if len(trace) else _nothing_yet(job, status.active)
 
 
-def _nothing_yet(active: bool) -> Trace | None:
+def _soon(beside: str) -> None:
+    frame.empty("The picture comes with the first step.", name=f"soon_{beside}", height=LOW)
+
+
+def _nothing_yet(job: Job, active: bool) -> Trace | None:
     """The last frame, faint, or an empty box."""
-    last = kept()
+    last = kept(type(job.algorithm))
     if active:
         st.container(key="working")  # the style sheet makes the pictures of its stage faint
     if last is None:
@@ -76,10 +109,10 @@ def _without_engine(job: Job) -> Trace | None:
     off = "Work in the background is switched off (LVMVIZ_ENGINE=off)"
     if seconds > BEARABLE_S:
         raise ValueError(
-            f"{off}, and this may take {words.duration(seconds)}: "
+            f"{off}, and this may take {run_words.duration(seconds)}: "
             "switch it on, or choose fewer points or fewer steps"
         )
-    st.caption(f"{off}: this is computed here, in {words.duration(seconds)} at most.")
+    st.caption(f"{off}: this is computed here, in {run_words.duration(seconds)} at most.")
     return _inline(job)
 
 
@@ -99,8 +132,9 @@ def _inline(job: Job) -> Trace:
 
 
 def _compute(job: Job, partial: list[Snapshot]) -> bool:
-    """Add the missing snapshots to `partial`; Streamlit may interrupt at any progress report."""
+    """Add the missing snapshots to `partial`; at a progress report a click or a control ends that for now."""
     begun, resumed, reported = time.monotonic(), len(partial), 0.0
+    first = partial[-1].step if partial else 0
     place = st.empty()
     bar = None
     for snapshot in snapshots(job, partial[-1] if partial else None):
@@ -108,13 +142,39 @@ def _compute(job: Job, partial: list[Snapshot]) -> bool:
         now = time.monotonic() - begun
         if now < PATIENCE or now - reported < 0.2:
             continue
+        if _asked_meanwhile():
+            place.empty()
+            return False
         bar, reported = bar or _progress(job, place), now
         rate = (len(partial) - resumed) / now
         left = max(0.0, (job.steps / job.every - len(partial)) / rate)
         told = f"Step {snapshot.step} of at most {job.steps}, {rate:.1f} steps/s, {left:.0f} s left"
         bar.progress(min(1.0, snapshot.step / max(1, job.steps)), told)
     place.empty()
+    rate = (partial[-1].step - first) / max(time.monotonic() - begun, 1e-9)
+    _keep_pace(job, Pace(rate, job.device))
     return True
+
+
+def _asked_meanwhile() -> bool:
+    """Whether the page is to run again, as somebody has stopped the work or moved a control.
+
+    Streamlit lets the run of a fragment end before it looks at that, so the work has to look itself.
+    """
+    context = get_script_run_ctx(suppress_warning=True)
+    pending = None if context is None else context.script_requests
+    if pending is None or pending._state is not ScriptRequestType.RERUN:
+        return False
+    asked = pending._rerun_data.fragment_id_queue  # a strip that looks again asks for itself alone
+    return not asked or ThreadState.get().fragment_id in asked
+
+
+def _keep_pace(job: Job, pace: Pace) -> None:
+    paces = _paces()
+    if len(paces) >= MOST_PACES:
+        paces.clear()
+    if pace.rate:
+        paces[job.id] = pace
 
 
 def _progress(job: Job, place: DeltaGenerator) -> DeltaGenerator:
@@ -137,10 +197,11 @@ def keep(trace: Trace | None) -> Trace | None:
     return trace
 
 
-def kept() -> Trace | None:
-    """The last good trace of this page, to stay on screen beside an error."""
+def kept(method: type[Algorithm] = Algorithm) -> Trace | None:
+    """The last good trace of this page, to stay on screen beside an error, if it is one of this method."""
     page, trace = st.session_state.get(_KEPT, ("", None))
-    return trace if page == state.page() else None
+    mine = trace is not None and page == state.page() and isinstance(trace.job.algorithm, method)
+    return trace if mine else None
 
 
 def afresh(id: str) -> None:

@@ -6,12 +6,14 @@ import dataclasses
 import json
 import math
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import streamlit as st
 
 from lvmviz import own_data
+from lvmviz.algorithms.ecm import ECM
 from lvmviz.algorithms.em import EM
+from lvmviz.algorithms.mcem import MonteCarloEM
 from lvmviz.cells import MAX_BYTES, MAX_COLUMNS, MAX_ROWS, TableError
 from lvmviz.core import Choice
 from lvmviz.datasets import Stored
@@ -23,6 +25,7 @@ from lvmviz.ui import frame, state
 from lvmviz.ui.links import words
 from lvmviz.ui.plot import spot as spot_on
 
+Started = TypeVar("Started", bound=EM | ECM | MonteCarloEM)
 SCENE_MARK = "lvmviz scene"
 MOST_PASTED = 5_000_000  # characters; a browser takes no more with ease
 _LONG = 2_000_000  # bytes that take about half a second
@@ -31,10 +34,19 @@ _FILE, _PASTE, _FAULT, _NOTES = (f"lvmviz.own.{part}" for part in ("file", "past
 
 def own_table(name: str) -> Mapping[str, Any]:
     """Load a table and choose its columns; the values of `Stored`."""
+    return _own_table(name, gaps=False)
+
+
+def own_table_with_gaps(name: str) -> Mapping[str, Any]:
+    """The same, and cells may be empty."""
+    return _own_table(name, gaps=True)
+
+
+def _own_table(name: str, gaps: bool) -> Mapping[str, Any]:
     # a new table is a new popover, and that one is closed
     name_of = f"own_{state.placed(f'{name}.digest')[:12]}"
     with st.popover("Load a table", icon=":material/table:", width="stretch", key=name_of):
-        st.file_uploader("CSV file or scene file", key=_FILE, on_change=_from_file, args=(name,))
+        st.file_uploader("CSV file or scene file", key=_FILE, on_change=_from_file, args=(name, gaps))
         st.text_area(
             "or paste rows and columns",
             key=_PASTE,
@@ -42,11 +54,13 @@ def own_table(name: str) -> Mapping[str, Any]:
             max_chars=MOST_PASTED,
             placeholder="x,y\n1.0,2.0\n1.5,1.8",
         )
-        st.button("Use what is pasted", on_click=_from_paste, args=(name,), width="stretch")
+        st.button("Use what is pasted", on_click=_from_paste, args=(name, gaps), width="stretch")
         if fault := st.session_state.get(_FAULT):
             frame.failed(fault)
         st.caption(
             f"At most {MAX_ROWS:,} rows, {MAX_COLUMNS} columns and {MAX_BYTES // 10**6} MB. "
+            "A column headed “weight” says how often each row counts. "
+            f"{'Empty cells are missing values. ' if gaps else ''}"
             "It stays on the computer that runs lvmviz."
         )
     digest = state.placed(f"{name}.digest")
@@ -84,17 +98,17 @@ def _known(text: str, columns: tuple[str, ...]) -> list[str]:
         return list(columns)
 
 
-def _from_file(name: str) -> None:
+def _from_file(name: str, gaps: bool) -> None:
     file = st.session_state[_FILE]
     if file is not None:
-        _take(name, file.getvalue())
+        _take(name, file.getvalue(), gaps)
 
 
-def _from_paste(name: str) -> None:
-    _take(name, st.session_state[_PASTE])
+def _from_paste(name: str, gaps: bool) -> None:
+    _take(name, st.session_state[_PASTE], gaps)
 
 
-def _take(name: str, source: bytes | str) -> None:
+def _take(name: str, source: bytes | str, gaps: bool) -> None:
     """Read, store and show it; on a fault say so and keep what was there."""
     st.session_state[_FAULT] = None
     try:
@@ -102,7 +116,7 @@ def _take(name: str, source: bytes | str) -> None:
         if scene is not None:
             _open_scene(scene)
             return
-        table = _read(source)
+        table = _read(source, gaps)
         digest = own_data.put(table)
     except (TableError, StoreError) as fault:
         st.session_state[_FAULT] = str(fault)
@@ -112,10 +126,10 @@ def _take(name: str, source: bytes | str) -> None:
     state.place(state.POSITION, "")
 
 
-def _read(source: bytes | str) -> Table:
+def _read(source: bytes | str, gaps: bool) -> Table:
     """The table, with a bar where reading it takes a while."""
     if len(source) < _LONG:
-        return read_table(source)
+        return read_table(source, gaps=gaps)
     place = st.empty()
     bar = place.progress(0.0, "Reading the table")
 
@@ -123,7 +137,7 @@ def _read(source: bytes | str) -> Table:
         bar.progress(min(1.0, share), "Reading the table")
 
     try:
-        return read_table(source, show)
+        return read_table(source, show, gaps)
     finally:
         place.empty()
 
@@ -163,7 +177,8 @@ def _scene(source: bytes | str) -> Mapping[str, Any] | None:
 def _open_scene(scene: Mapping[str, Any]) -> None:
     link = dict(scene["link"])
     if scene.get("table") is not None:
-        link["data.digest"] = own_data.put(read_table(scene["table"]))
+        name = next((name for name in link if name.endswith(".digest")), "data.digest")
+        link[name] = own_data.put(read_table(scene["table"], gaps=True))
     state.open_link(link)
 
 
@@ -218,7 +233,7 @@ def place_spot(name: str, plot: str, em: EM, axes: tuple[int, int]) -> Callable[
     return clicked_on
 
 
-def forget_misfits(name: str, em: EM) -> EM:
+def forget_misfits(name: str, em: Started) -> Started:
     """Drop clicked centres that belong to data of another width."""
     width = em.data.table().points.shape[1]
     if isinstance(em.start, ByHand) and any(len(centre) != width for centre in em.start.centres):

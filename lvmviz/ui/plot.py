@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -15,33 +15,81 @@ from lvmviz.ui import answers, films, frame
 from lvmviz.ui.component import component
 
 
-class Curve(NamedTuple):
-    """A curve (u, v) that the hand moves: x = loc + scale u, y = height v / scale."""
+class Outline(NamedTuple):
+    """A drawn line of a shape, in the shape's own coordinates."""
 
     trace: int
     u: list[float]
     v: list[float]
-    places: list[list[float]]  # (T, 3) loc, scale and height in every frame
+
+
+class Shape(NamedTuple):
+    """Lines that the hand moves together, by an affine map of (u, v) that js/curve.js or js/ellipse.js makes.
+
+    A curve's place is (loc, scale, height), with x = loc + scale u and y = height v / scale; an ellipse's
+    (cx, cy, first, second, angle), half axes and the degrees from x to the first; a linear map's
+    (cx, cy, a11, a21, a12, a22), where its "first" and "second" column are.
+    """
+
+    lines: list[Outline]
+    places: list[list[float]]  # in every frame
 
 
 class Handle(NamedTuple):
-    """A point (u, v) of a curve that can be taken: it moves the curve's "loc" or its "scale"."""
+    """A point (u, v) of a shape that can be taken.
 
-    curve: int
+    It moves a curve's "loc" or "scale", or an ellipse's "centre", "first" or "second", which may turn it.
+    """
+
+    shape: int
     at: tuple[float, float]
     moves: str
     label: str
     colour: str
+    turns: bool = False
 
 
 class Hand(NamedTuple):
     """What can be dragged on a plot. The browser draws it at once and asks once at a time for the numbers."""
 
-    curves: list[dict[str, Any]]
-    handles: list[dict[str, Any]]
+    shapes: list[Shape]
+    handles: list[Handle]
     answers: int  # the request this picture answers
-    ends: tuple[float, float, float, float]  # the least and most of loc, and of scale
+    # the least and most of loc, and of scale; of an ellipse of x, of y, and of half an axis
+    ends: tuple[float, ...]
     ask: str = ""  # the address that answers while the hand moves, see answers.py; "": the page itself
+    kind: str = "curve"  # or "ellipse", "columns", "rail": the modules of js/
+
+    def data(self) -> dict[str, Any]:
+        """As the browser reads it."""
+        shapes = [{"lines": [line._asdict() for line in shape.lines], "places": shape.places}
+                  for shape in self.shapes]  # fmt: skip
+        return self._asdict() | {"shapes": shapes, "handles": [handle._asdict() for handle in self.handles]}
+
+
+class Canvas(NamedTuple):
+    """An image in a plot, rows x columns in the axes' units, whose pixels a brush takes."""
+
+    name: str
+    label: str
+    x: float  # its left
+    y: float  # its top
+    columns: int
+    rows: int
+    colour: str
+
+
+class Stroke(NamedTuple):
+    """What a brush took: pixels of a canvas, counted row by row."""
+
+    canvas: str
+    cells: tuple[int, ...]
+
+
+def stroke(name: str) -> Stroke:
+    """What the brush took on a plot; for `on_brush` callbacks."""
+    told = st.session_state[f"plot_{name}"]["brush"]
+    return Stroke(str(told["canvas"]), tuple(map(int, told["cells"])))
 
 
 class Mark(NamedTuple):
@@ -57,9 +105,9 @@ class Mark(NamedTuple):
 
 
 class Grasp(NamedTuple):
-    """What the hand did: the places (loc, scale) of every curve."""
+    """What the hand did: the places of every shape, of a curve (loc, scale)."""
 
-    places: tuple[tuple[float, float], ...]
+    places: tuple[tuple[float, ...], ...]
     request: int
     settled: bool  # the hand rests: the URL may follow
 
@@ -67,7 +115,7 @@ class Grasp(NamedTuple):
 def grasp(name: str) -> Grasp:
     """What the hand on a plot did; for `on_hand` callbacks."""
     told = st.session_state[f"plot_{name}"]["hand"]
-    places = tuple((float(place["loc"]), float(place["scale"])) for place in told["places"])
+    places = tuple(tuple(map(float, place)) for place in told["places"])
     return Grasp(places, int(told["request"]), bool(told["settled"]))
 
 
@@ -122,6 +170,8 @@ def plot(
     hand: Hand | None = None,
     on_hand: Callable[[], None] | None = None,
     mark: Mark | None = None,
+    brush: Sequence[Canvas] = (),
+    on_brush: Callable[[], None] | None = None,
 ) -> Any:
     """Draw a figure or film; `make` is called only when `depends` is new.
 
@@ -139,8 +189,9 @@ def plot(
         "channel": channel,
         "clickable": on_spot is not None,
         "pickable": on_pick is not None,
-        "hand": hand and hand._asdict(),
+        "hand": hand and hand.data(),
         "mark": mark and mark._asdict(),
+        "brush": [canvas._asdict() for canvas in brush] or None,
         "answered": answers.count(),
     }
     return component("plot")(
@@ -150,6 +201,7 @@ def plot(
         on_spot_change=on_spot or nothing,
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,
+        on_brush_change=on_brush or nothing,
         on_theme_change=nothing,
         on_lost_change=films.lost(f"plot_{name}"),
     )

@@ -13,7 +13,7 @@ from lvmviz.runs.job import WORKER_THREADS, Job
 from lvmviz.runs.run import Run, RunBusy
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import LIMIT, Store, size_of
-from lvmviz.ui import background, frame, run_numbers, runs, state, watchers, words
+from lvmviz.ui import background, frame, run_numbers, run_words, runs, state, watchers
 from lvmviz.ui.code import code, script
 from lvmviz.ui.doors import go
 from lvmviz.ui.owner import owner
@@ -31,7 +31,7 @@ def desk(run: Run, status: Status) -> None:
     """How it goes, why it does not, and what can be done about it."""
     watchers.watch(run)
     with st.container(key=f"strip_{run.id}", gap="xsmall"):
-        st.markdown(words.spoken(status, words.before(run)))
+        st.markdown(run_words.spoken(status, run_words.before(run)))
         if status.active or status.state == "paused":
             st.progress(min(1.0, status.step / max(1, status.steps)))
         st.markdown(f":gray[{_facts(run, status)}]")
@@ -49,7 +49,7 @@ def desk(run: Run, status: Status) -> None:
 
 
 def _facts(run: Run, status: Status) -> str:
-    said = [words.held(status), f"{size_of(run.path) / 1e6:.1f} MB on disk"]
+    said = [run_words.held(status), f"{size_of(run.path) / 1e6:.1f} MB on disk"]
     said += [f"attempt {status.attempt}"] if status.attempt > 1 else []
     said += ["yours alone"] if run.owner else []
     said += ["imported"] if run.imported else []

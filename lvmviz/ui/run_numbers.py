@@ -12,12 +12,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lvmviz.algorithms.bernoulli_em import BernoulliEM
 from lvmviz.algorithms.em import EM
 from lvmviz.algorithms.vae import TrainVAE
 from lvmviz.algorithms.vi import ENDLESS
 from lvmviz.datasets import Dataset, Synthetic
 from lvmviz.figures.runs import Panel, curves
 from lvmviz.figures.theme import number
+from lvmviz.image_sets import OpenML
+from lvmviz.observations import DigitImages, Observations
 from lvmviz.runs.job import Job
 from lvmviz.runs.run import Run
 from lvmviz.runs.store import title
@@ -52,19 +55,24 @@ class Unit(NamedTuple):
 
 
 def unit(job: Job) -> Unit:
-    """EM sums over its points, the VAE means over examples, VI has one posterior."""
+    """EM sums over its points or images, the VAE means over examples, VI has one posterior."""
     if isinstance(job.algorithm, TrainVAE):
         return Unit(1, "nats per example")
-    if not isinstance(job.algorithm, EM):
+    if not isinstance(job.algorithm, (EM, BernoulliEM)):
         return Unit(1, "nats")
+    name = "nats per point" if isinstance(job.algorithm, EM) else "nats per image"
     try:
-        return Unit(_count(job.algorithm.data), "nats per point")
+        return Unit(_count(job.algorithm.data), name)
     except (LookupError, OSError, ValueError):  # its table is not here
         return Unit(1, "nats in all")
 
 
 @functools.lru_cache(maxsize=1024)
-def _count(data: Dataset) -> int:
+def _count(data: Dataset | Observations) -> int:
+    if isinstance(data, (DigitImages, OpenML)):
+        return data.count  # told without fetching them
+    if isinstance(data, Observations):
+        return len(data.examples().x)
     return data.points if isinstance(data, Synthetic) else len(data.table().points)
 
 

@@ -15,15 +15,15 @@ from lvmviz.runs.job import Job
 from lvmviz.runs.run import MissingRun, Run
 from lvmviz.runs.status import Status
 from lvmviz.runs.store import Store, title
-from lvmviz.ui import frame, run_numbers, site, state
+from lvmviz.ui import em_contests, evidence, frame, plane_link, run_numbers, site, state
 from lvmviz.ui.code import spelled
 from lvmviz.ui.controls import Controls
 from lvmviz.ui.fit_link import URL, fit_link
 from lvmviz.ui.links import link_of
 from lvmviz.ui.owner import owner
 from lvmviz.ui.run_numbers import settings
+from lvmviz.ui.run_words import pace
 from lvmviz.ui.table import Cell, Column, noted, picked, table
-from lvmviz.ui.words import pace
 
 RUN, OTHER, SEARCH = "run", "compare", "search"  # their names in the link
 STATES = ("all", "active", "queued", "running", "paused", "stopped", "finished", "failed", "interrupted")
@@ -183,15 +183,22 @@ def page_of(job: Job) -> tuple[str, dict[str, str]] | None:
     """The address of the page that shows this very job, and its link; None where no page can ask for it."""
     if (link := fit_link(job)) is not None:
         return URL, link
+    if (link := plane_link.plane_link(job)) is not None:
+        return plane_link.URL, link
+    if (link := em_contests.link(job)) is not None:
+        return em_contests.URL, link
+    if (link := evidence.link_to(job)) is not None:
+        return evidence.URL, link
     name = type(job.algorithm).__name__
-    page = next((page for page in site.pages() if page.shows == name), None)
+    page = next((page for page in site.pages() if name in page.shows), None)
     if page is None or job.steps % page.steps:
         return None
     rounds, seed = job.steps // page.steps, job.seed
     asked = Job(job.algorithm, steps=job.steps, seed=seed)
     if job != asked or not (_within(rounds, page.iterations) and _within(seed, page.seeds)):
         return None
-    return page.url, {**link_of(job.algorithm), "iterations": str(rounds), "seed": str(seed)}
+    link = {**page.shows[name], **link_of(job.algorithm)}
+    return page.url, {**link, "iterations": str(rounds), "seed": str(seed)}
 
 
 def _within(value: int, bounds: tuple[int, int]) -> bool:

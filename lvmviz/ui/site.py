@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +22,9 @@ class PageFile(NamedTuple):
     title: str
     group: str
     url: str  # "" for the first page
-    shows: str = ""  # the algorithm whose runs it shows
+    shows: Mapping[
+        str, Mapping[str, str]
+    ] = {}  # the algorithms whose runs it shows, and what their links add
     steps: int = 1  # of that algorithm in one of the page's iterations
     iterations: tuple[int, int] = ITERATIONS  # the least and most that its control offers
     seeds: tuple[int, int] = SEEDS
@@ -42,7 +45,7 @@ def _read(path: Path, *, first: bool) -> PageFile:
     if "TITLE" not in constants or constants.get("GROUP") not in GROUPS:
         raise ValueError(f"{path.name} must say TITLE = '…' and GROUP = one of {GROUPS} at its top")
     url = "" if first else path.stem[3:]
-    shows = constants.get("SHOWS", ""), constants.get("STEPS_EACH", 1)
+    shows = _shows(told.get("SHOWS")), constants.get("STEPS_EACH", 1)
     bounds = _bounds(told.get("ITERATIONS"), ITERATIONS), _bounds(told.get("SEED"), SEEDS)
     return PageFile(path, constants["TITLE"], constants["GROUP"], url, *shows, *bounds)
 
@@ -56,6 +59,12 @@ def _assigned(path: Path) -> dict[str, ast.expr]:
         for target in node.targets
         if isinstance(target, ast.Name)
     }
+
+
+def _shows(told: ast.expr | None) -> Mapping[str, Mapping[str, str]]:
+    """The algorithms of a page that says SHOWS = "EM", or {"EM": {}, "Other": {"model": "other"}}."""
+    said = "" if told is None else ast.literal_eval(told)
+    return said if isinstance(said, dict) else {said: {}} if said else {}
 
 
 def _bounds(told: ast.expr | None, otherwise: tuple[int, int]) -> tuple[int, int]:

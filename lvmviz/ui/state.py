@@ -175,6 +175,14 @@ def holds(name: str, key: str, text: str) -> None:
     _state().controls[name] = text
 
 
+def keep_hidden() -> None:
+    """Let controls that this run did not draw keep their values: Streamlit forgets what it does not show."""
+    state = _state()
+    for name, key in state.keys.items():
+        if name not in state.controls and key in st.session_state:
+            st.session_state[key] = st.session_state[key]
+
+
 def renew(name: str) -> None:
     """Forget a control's value; its widget is another one from now on.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -14,6 +13,7 @@ from lvmviz.ui.component import component
 from lvmviz.ui.plot import nothing
 
 Cell = str | dict[str, str]
+Row = Sequence[Cell] | dict[str, str]
 
 
 class Column(NamedTuple):
@@ -39,14 +39,19 @@ def ring(colour: str, text: str) -> Cell:
     return {"ring": colour, "text": text}
 
 
+def across(text: str) -> Row:
+    """A muted text in place of a row, over all columns."""
+    return {"across": text}
+
+
 def table(
     name: str,
     columns: Sequence[Column],
     *,
     alt: str,
     height: int,
-    rows: Sequence[Sequence[Cell]] | None = None,
-    frames: Callable[[], Sequence[Sequence[Sequence[Cell]]]] | None = None,
+    rows: Sequence[Row] | None = None,
+    frames: Callable[[], Sequence[Sequence[Row]]] | None = None,
     depends: tuple[object, ...] = (),
     channel: str | None = None,
     picks: Sequence[str] | None = None,
@@ -68,12 +73,10 @@ def table(
         "height": height,
         "alt": alt,
     }
+    film = films.named(name, depends)
+    data["id"] = films.named(film, data)
     if frames is not None:
-        film = films.named(name, depends)
-        text = films.text(film, lambda: json.dumps(frames()))
-        data |= {"id": films.named(film, list(data.values())), **films.sent(film, text)}
-    else:
-        data["id"] = hashlib.sha256(json.dumps(data).encode()).hexdigest()[:16]
+        data |= films.sent(film, films.text(film, lambda: json.dumps(frames())))
     data["answered"] = answers.count()
     key = f"table_{name}"
     component("table")(key=key, data=data, on_pick_change=on_pick, on_lost_change=films.lost(key))

@@ -18,6 +18,15 @@ PRESENTATIONS = {
     "III": "ELBO = evidence − KL from q to the posterior",
     "Σ": "evidence = likelihood − KL to the prior + KL to the posterior",
 }
+PER_DATUM = {
+    "log_evidence": "log p(X)/N",
+    "kl": "KL/N",
+    "elbo": "ELBO/N",
+    "joint": "E[log p(X, Z)]/N",
+    "entropy": "entropy H(q)/N",
+    "likelihood": "E[log p(X|Z)]/N",
+    "kl_prior": "KL to prior/N",
+}  # the words for sums over N data, divided by N
 HEIGHT = 210
 
 

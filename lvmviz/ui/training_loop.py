@@ -39,7 +39,8 @@ def draw(trace: Trace, index: int, growing: bool) -> None:
         frame.head("loop", "One training step", "and the derivation with its numbers: when the run rests")
         return
     row = _loop(trace, index)
-    derivation(lines(lesson(summaries.moment(trace, index), row, "train")), decimals=2)
+    at = summaries.moment(trace, index)
+    derivation(lines(lesson(at, summaries.half(at.vae, "train").x[row])), decimals=2)
 
 
 def _loop(trace: Trace, index: int) -> int:

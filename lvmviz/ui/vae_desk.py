@@ -19,7 +19,7 @@ from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import LONG, Job, Trace
 from lvmviz.summaries import vae as summaries
 from lvmviz.summaries.vae import Evidence
-from lvmviz.ui import background, frame, state, vae_evidence, vae_films, words
+from lvmviz.ui import background, frame, run_words, state, vae_evidence, vae_films
 from lvmviz.ui.controls import Controls, switch, switched
 from lvmviz.ui.live import LONG_S, keep
 from lvmviz.ui.plot import plot
@@ -83,7 +83,7 @@ def started(job: Job) -> bool:
         return True
     box = frame.empty("Nothing is trained with these settings yet.", name="start", height=EMPTY)
     name = job.algorithm.data.name() if isinstance(job.algorithm, TrainVAE) else ""
-    seconds = words.duration(max(1.0, LONG_S * job.steps * job.algorithm.effort() / LONG))
+    seconds = run_words.duration(max(1.0, LONG_S * job.steps * job.algorithm.effort() / LONG))
     box.button(f"Train on {name}, {seconds} at most", key="start", on_click=state.place, args=(START, "1"))
     return False
 

@@ -36,7 +36,7 @@ READY = """() => {
 def opened(visitor, **link: str) -> Page:
     page = visitor.page
     page.goto(visitor.server + PATH + ("?" + urlencode(link) if link else ""))
-    page.wait_for_function(READY, timeout=15_000)
+    page.wait_for_function(READY, timeout=30_000)
     return page
 
 
@@ -59,7 +59,7 @@ def peak_follows(page: Page, x: float) -> None:
     page.wait_for_function(
         """(x) => {
             const plot = document.querySelector("[data-name=picture]");
-            const { trace } = plot.parentElement.lvPlot.hand.curves[0];
+            const { trace } = plot.parentElement.lvPlot.hand.shapes[0].lines[0];
             const line = plot.querySelector(`.trace${plot._fullData[trace].uid} .js-line`);
             const to = line.getScreenCTM();
             const words = line.getAttribute("d").slice(1).split("L");
@@ -69,7 +69,7 @@ def peak_follows(page: Page, x: float) -> None:
             return Math.abs(best.x - x) < 4;
         }""",
         arg=x,
-        timeout=5_000,
+        timeout=30_000,
     )
 
 
@@ -140,7 +140,7 @@ def ring_at(page: Page, mean: float, sd: float, slack: float = 0.02) -> None:
             return Math.abs(x - mean) < slack && Math.abs(y - sd) < slack;
         }}""",
         arg=[mean, sd, slack],
-        timeout=5_000,
+        timeout=30_000,
     )
 
 
@@ -229,7 +229,7 @@ def test_a_moving_hand_reads_exact_numbers_without_a_rerun(visitor) -> None:
     assert told["asked"] >= 3 and told["sent"] == 0
     page.wait_for_function("() => window.lvSent > 0")  # the hand stands still: the page follows
     answered(page)
-    mean = page.evaluate(f"() => {handle}.curves[0].loc")
+    mean = page.evaluate(f"() => {handle}.shapes[0].place.loc")
     tells(page, mean, 1.4142)  # the button is still down
     expect(page.locator("[data-testid=stSlider]").first).to_contain_text(f"{mean:.2f}".replace("-", "−"))
     page.mouse.up()
@@ -243,7 +243,7 @@ def test_a_hand_whose_route_is_gone_asks_the_page(visitor) -> None:
     drag(page, CENTRE, -90)
     answered(page)
     mean = page.evaluate(
-        "document.querySelector('[data-name=picture]').parentElement.lvPlot.hand.curves[0].loc"
+        "document.querySelector('[data-name=picture]').parentElement.lvPlot.hand.shapes[0].place.loc"
     )
     tells(page, mean, 1.4142)
     page.mouse.up()
@@ -346,7 +346,7 @@ def test_a_finger_moves_q(browser, server, visitor) -> None:
     try:
         page = context.new_page()
         page.goto(server + PATH)
-        page.wait_for_function(READY, timeout=15_000)
+        page.wait_for_function(READY, timeout=30_000)
         x, y = at(page)
         touch = context.new_cdp_session(page)
         touch.send("Input.dispatchTouchEvent", {"type": "touchStart", "touchPoints": [{"x": x, "y": y}]})
@@ -437,7 +437,7 @@ def test_fit_plays_and_back_returns(visitor) -> None:
     }""")
     step = int(link(page)["step"])
     vi = VI(mean=-4.0, sd=0.87, spread=20.42)
-    info = run(Job(vi, steps=80, seed=0))[step].info
+    info = run(Job(vi, steps=200, seed=0))[step].info
     told = sorted([info.log_evidence, info.kl, info.elbo])
     assert sorted(thermometer(page)) == pytest.approx(told, abs=5.1e-4)
     page.get_by_role("button", name="Back", exact=True).click()
@@ -543,7 +543,7 @@ def shot(page: Page) -> None:
 
 
 @pytest.mark.parametrize(("dark", "width", "height"), [(False, 1440, 900), (True, 1024, 768)])
-@pytest.mark.parametrize("target", [type(t).__name__ for t in each(Target)])
+@pytest.mark.parametrize("target", [type(t).__name__ for t in each(Target) if t.dim == 1])
 def test_every_posterior_opens(target, dark, width, height, visitor) -> None:
     visitor.page.set_viewport_size({"width": width, "height": height})
     visitor.page.emulate_media(color_scheme="dark" if dark else "light")

@@ -1,6 +1,8 @@
 """Every registered algorithm is pure at its edge, repeatable to the bit, and resumes from every snapshot."""
 
+import contextlib
 import dataclasses
+import functools
 import itertools
 import math
 import random
@@ -14,42 +16,78 @@ import pytest
 import torch
 
 from lvmviz import (
+    EM,
+    LBFGS,
+    VI,
     Algorithm,
+    Banana,
     Blobs,
     Dataset,
     DigitImages,
+    Flow,
+    FullRank,
     Job,
+    MixtureQ,
     Observations,
     OpenML,
+    ScoreFunction,
     Snapshot,
     Stored,
     StoredImages,
+    Trace,
+    TrainLinearVAE,
     run,
 )
-from lvmviz.core import Choice, field_types, fold_in, knobs
+from lvmviz.core import Choice, field_types, fold_in, knobs, peers
 from lvmviz.runs.execute import snapshots
+from tests.contracts.about import about
 
-STEPS = 6
+STEPS = 4
 SEED = 2**31 + 7
-SMALL = {Dataset: Blobs(points=40), Observations: DigitImages(count=40)}
+SMALL = {
+    Dataset: Blobs(points=40),
+    Observations: DigitImages(count=40),
+    EM: EM(data=Blobs(points=40)),
+}
+FITTING: dict[type[Algorithm], dict[str, Any]] = {TrainLinearVAE: {"latents": 1}}  # Blobs have two columns
+IN_THE_PLANE = (
+    VI(target=Banana(), family=FullRank(), optimizer=LBFGS(), starts=3),
+    VI(target=Banana(), family=MixtureQ(parts=2), gradient=ScoreFunction(), starts=2),
+    VI(target=Banana(), family=Flow(layers=2), starts=1),
+)
 NOT_HERE = {Stored, StoredImages, OpenML}  # what only its owner has, or the network
 
 
-def variants(cls: type[Algorithm]) -> Iterator[Algorithm]:
-    """The algorithm on few points, once at its defaults and once with every option of every choice in it."""
+def _variants(cls: type[Algorithm]) -> Iterator[Algorithm]:
+    """The algorithm on few points, once at its defaults and once with every option of every choice in it.
+
+    An option of another dimension is not one of these: what has dimensions has some in the plane.
+    """
     small = {name: SMALL[kind] for name, kind in field_types(cls).items() if kind in SMALL}
+    small |= FITTING.get(cls, {})
     yield cls(**small)
     for name, kind in field_types(cls).items():
         if isinstance(kind, type) and issubclass(kind, Choice):
-            for option in kind.options.values():
-                if option not in NOT_HERE and type(small.get(name)) is not option:
+            for option in peers(kind, getattr(cls(), name)):
+                allowed = issubclass(option, kind) and option not in NOT_HERE
+                if allowed and type(small.get(name)) is not option:
                     yield cls(**{**small, name: option()})
+    yield from (algorithm for algorithm in IN_THE_PLANE if type(algorithm) is cls)
 
 
-ALGORITHMS = [made for cls in Algorithm.options.values() for made in dict.fromkeys(variants(cls))]
-over_algorithms = pytest.mark.parametrize(
-    "algorithm", ALGORITHMS, ids=[f"{i}-{type(made).__name__}" for i, made in enumerate(ALGORITHMS)]
-)
+@functools.cache
+def variants(cls: type[Algorithm]) -> list[Algorithm]:
+    return list(dict.fromkeys(_variants(cls)))
+
+
+@functools.cache
+def trace(algorithm: Algorithm) -> Trace:
+    """Its first steps, computed once for all the tests that only look."""
+    return run(Job(algorithm, steps=STEPS, seed=SEED))
+
+
+ALGORITHMS = [made for cls in Algorithm.options.values() for made in variants(cls)]
+over_classes = pytest.mark.parametrize("cls", Algorithm.options.values(), ids=lambda cls: cls.__name__)
 
 
 def tensors(state: Any) -> list[torch.Tensor]:
@@ -70,137 +108,119 @@ def bits(value: Any) -> Any:
     return (type(value), value.hex()) if isinstance(value, float) else (type(value), value)
 
 
-def copied(state: Any) -> Any:
-    """The state as a file gives it back: new memory, contiguous."""
-    if isinstance(state, torch.Tensor):
-        return torch.from_numpy(np.array(state.numpy(), order="C"))
-    return type(state)(*map(copied, state))
-
-
 def global_numbers() -> tuple[Any, ...]:
     name, keys, *rest = np.random.get_state()
     return torch.get_rng_state().numpy().tobytes(), name, keys.tobytes(), *rest, random.getstate()
+
+
+@contextlib.contextmanager
+def other_numbers() -> Iterator[None]:
+    """Global random numbers that start elsewhere, and another default type."""
+    numbers, np_numbers, plain = torch.get_rng_state(), np.random.get_state(), random.getstate()
+    usual = torch.get_default_dtype()
+    try:
+        torch.manual_seed(1), np.random.seed(1), random.seed(1)
+        torch.set_default_dtype(torch.float64)
+        yield
+    finally:
+        torch.set_default_dtype(usual)
+        torch.set_rng_state(numbers), np.random.set_state(np_numbers), random.setstate(plain)
 
 
 def test_there_are_algorithms():
     assert len(Algorithm.options) >= 1 and len(ALGORITHMS) > len(Algorithm.options)
 
 
-@over_algorithms
-def test_states_are_named_tuples_of_tensors(algorithm):
-    for _, state, info in run(Job(algorithm, steps=STEPS, seed=SEED)):
-        assert isinstance(state, tuple) and hasattr(state, "_fields")
-        assert all(not tensor.requires_grad for tensor in tensors(state))
-        assert all(bool(tensor.isfinite().all()) for tensor in tensors(state))
-        assert len(tensors(state)) >= 1
-        assert isinstance(info, tuple) and hasattr(info, "_fields")
+@over_classes
+def test_states_are_named_tuples_of_tensors(cls):
+    for algorithm in variants(cls):
+        with about(algorithm):
+            for _, state, info in trace(algorithm):
+                assert isinstance(state, tuple) and hasattr(state, "_fields")
+                assert all(not tensor.requires_grad for tensor in tensors(state))
+                assert all(bool(tensor.isfinite().all()) for tensor in tensors(state))
+                assert len(tensors(state)) >= 1
+                assert isinstance(info, tuple) and hasattr(info, "_fields")
 
 
-@over_algorithms
-def test_info_holds_only_plain_numbers_and_words(algorithm):
+@over_classes
+def test_info_holds_only_plain_numbers_and_words(cls):
     """JSON and a table can take it: no tensors, no NumPy scalars, nothing that is not finite."""
-    kinds: set[tuple[type, ...]] = set()
-    for _, _, info in run(Job(algorithm, steps=STEPS, seed=SEED)):
-        kinds.add(tuple(map(type, info)))
-        assert set(map(type, info)) <= {int, float, bool, str}
-        assert all(math.isfinite(number) for number in info if not isinstance(number, str))
-    assert len(kinds) == 1  # a column of the table is of one type
+    for algorithm in variants(cls):
+        with about(algorithm):
+            kinds: set[tuple[type, ...]] = set()
+            for _, _, info in trace(algorithm):
+                kinds.add(tuple(map(type, info)))
+                assert set(map(type, info)) <= {int, float, bool, str}
+                assert all(math.isfinite(number) for number in info if not isinstance(number, str))
+            assert len(kinds) == 1  # a column of the table is of one type
 
 
-@over_algorithms
-def test_the_state_given_is_unchanged(algorithm):
-    state, info = algorithm.init(fold_in(SEED, 0))
-    for step in range(1, STEPS):
-        before, told = bits(state), bits(info)
-        versions = [tensor._version for tensor in tensors(state)]  # counts every write, also one undone
-        new, new_info = algorithm.step(fold_in(SEED, step), state)
-        algorithm.finished(state, info)
-        assert bits(state) == before and bits(info) == told
-        assert [tensor._version for tensor in tensors(state)] == versions
-        state, info = new, new_info
+@over_classes
+def test_a_step_is_a_function_of_key_and_state(cls):
+    """Asked again it answers the same to the bit, and leaves the state it was given as it is."""
+    for algorithm in variants(cls):
+        with about(algorithm):
+            whole = trace(algorithm)
+            assert bits(algorithm.init(fold_in(SEED, 0))) == bits(whole[0][1:])
+            for (_, state, info), after in itertools.pairwise(whole):
+                before, told = bits(state), bits(info)
+                versions = [tensor._version for tensor in tensors(state)]  # counts writes, also undone ones
+                assert bits(algorithm.step(fold_in(SEED, after.step), state)) == bits(after[1:])
+                algorithm.finished(state, info)
+                assert bits(state) == before and bits(info) == told
+                assert [tensor._version for tensor in tensors(state)] == versions
 
 
-@over_algorithms
-def test_the_data_are_unchanged(algorithm):
-    sets = [
-        value for name in knobs(type(algorithm)) if isinstance(value := getattr(algorithm, name), Dataset)
-    ]
-    before = [data.table().points.tobytes() for data in sets]
-    run(Job(algorithm, steps=STEPS))
-    assert [data.table().points.tobytes() for data in sets] == before
+@over_classes
+def test_nothing_in_the_process_matters_and_nothing_is_left_in_it(cls):
+    """Global random numbers, torch's default type, the data: neither read, but for the data, nor changed."""
+    for algorithm in variants(cls):
+        with about(algorithm):
+            told = [bits(snapshot) for snapshot in trace(algorithm)]
+            values = [getattr(algorithm, name) for name in knobs(type(algorithm))]
+            sets = [value for value in values if isinstance(value, Dataset)]
+            points = [data.table().points.tobytes() for data in sets]
+            with other_numbers():
+                before = global_numbers()
+                assert [bits(s) for s in run(Job(algorithm, steps=STEPS, seed=SEED))] == told
+                assert global_numbers() == before
+            assert [data.table().points.tobytes() for data in sets] == points
 
 
-@over_algorithms
-def test_no_global_random_numbers(algorithm):
-    before = global_numbers()
-    first = [bits(snapshot) for snapshot in run(Job(algorithm, steps=STEPS, seed=SEED))]
-    assert global_numbers() == before
-    numbers, np_numbers, plain = torch.get_rng_state(), np.random.get_state(), random.getstate()
-    try:
-        torch.manual_seed(1), np.random.seed(1), random.seed(1)
-        assert [bits(snapshot) for snapshot in run(Job(algorithm, steps=STEPS, seed=SEED))] == first
-    finally:
-        torch.set_rng_state(numbers), np.random.set_state(np_numbers), random.setstate(plain)
+@over_classes
+def test_fewer_snapshots_are_some_of_all(cls):
+    for algorithm in variants(cls):
+        with about(algorithm):
+            whole = {snapshot.step: bits(tuple(snapshot)) for snapshot in trace(algorithm)}
+            for every in (3, 100):
+                some = run(Job(algorithm, steps=STEPS, every=every, seed=SEED))
+                assert all(bits(tuple(snapshot)) == whole[snapshot.step] for snapshot in some)
+                assert [s.step for s in some] == [
+                    step for step in whole if step % every == 0 or step == max(whole)
+                ]
 
 
-@over_algorithms
-def test_a_step_is_a_function_of_key_and_state(algorithm):
-    """Called twice, on the state and on a copy as a file gives it back, it answers the same to the bit."""
-    assert bits(algorithm.init(3)) == bits(algorithm.init(3))
-    for step, state, _ in run(Job(algorithm, steps=STEPS, seed=SEED)):
-        key = fold_in(SEED, step + 1)
-        told = bits(algorithm.step(key, state))
-        assert bits(algorithm.step(key, state)) == told
-        assert bits(algorithm.step(key, copied(state))) == told
+@over_classes
+def test_more_steps_begin_as_fewer_do(cls):
+    for algorithm in variants(cls):
+        with about(algorithm):
+            short = run(Job(algorithm, steps=2, seed=SEED))
+            long = trace(algorithm)
+            assert [bits(tuple(s)) for s in short] == [bits(tuple(s)) for s in long[: len(short)]]
 
 
-@over_algorithms
-def test_the_default_type_of_torch_does_not_matter(algorithm):
-    before = [bits(snapshot) for snapshot in run(Job(algorithm, steps=3, seed=SEED))]
-    usual = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float64)
-    try:
-        assert [bits(snapshot) for snapshot in run(Job(algorithm, steps=3, seed=SEED))] == before
-    finally:
-        torch.set_default_dtype(usual)
-
-
-@over_algorithms
-@pytest.mark.parametrize("every", [1, 4])
-def test_resumes_to_the_bit_from_every_snapshot(algorithm, every):
-    job = Job(algorithm, steps=STEPS, every=every, seed=SEED)
-    whole = list(run(job))
-    for position, snapshot in enumerate(whole):
-        kept = snapshot._replace(state=copied(snapshot.state))
-        rest = list(snapshots(job, after=kept))
-        assert [bits(tuple(s)) for s in rest] == [bits(tuple(s)) for s in whole[position + 1 :]]
-
-
-@over_algorithms
-def test_fewer_snapshots_are_some_of_all(algorithm):
-    whole = {snapshot.step: bits(tuple(snapshot)) for snapshot in run(Job(algorithm, steps=STEPS, seed=SEED))}
-    for every in (2, 4, 100):
-        some = run(Job(algorithm, steps=STEPS, every=every, seed=SEED))
-        assert all(bits(tuple(snapshot)) == whole[snapshot.step] for snapshot in some)
-        assert [s.step for s in some] == [step for step in whole if step % every == 0 or step == max(whole)]
-
-
-@over_algorithms
-def test_more_steps_begin_as_fewer_do(algorithm):
-    short = run(Job(algorithm, steps=4, seed=SEED))
-    long = run(Job(algorithm, steps=STEPS, seed=SEED))
-    assert [bits(tuple(s)) for s in short] == [bits(tuple(s)) for s in long[: len(short)]]
-
-
-@over_algorithms
-def test_a_finished_run_stays_finished(algorithm):
-    job = Job(algorithm, steps=60, seed=SEED)
-    trace = run(job)
-    answers = [algorithm.finished(snapshot.state, snapshot.info) for snapshot in trace]
-    assert set(map(type, answers)) == {bool}
-    assert not any(answers[:-1])
-    assert answers[-1] or trace[-1].step == job.steps
-    assert list(snapshots(job, after=trace[-1])) == []
+@over_classes
+def test_a_finished_run_stays_finished(cls):
+    for algorithm in variants(cls):
+        with about(algorithm):
+            job = Job(algorithm, steps=20, seed=SEED)
+            trace = run(job)
+            answers = [algorithm.finished(snapshot.state, snapshot.info) for snapshot in trace]
+            assert set(map(type, answers)) == {bool}
+            assert not any(answers[:-1])
+            assert answers[-1] or trace[-1].step == job.steps
+            assert list(snapshots(job, after=trace[-1])) == []
 
 
 def noise(stop: threading.Event) -> None:
@@ -210,10 +230,10 @@ def noise(stop: threading.Event) -> None:
         torch.rand(10), np.random.rand(10)
 
 
-@pytest.mark.parametrize("cls", Algorithm.options.values(), ids=lambda cls: cls.__name__)
+@over_classes
 def test_threads_do_not_disturb_each_other(cls):
-    jobs = [Job(algorithm, steps=STEPS, seed=seed) for algorithm in variants(cls) for seed in (1, 2)]
-    serial = [[bits(tuple(snapshot)) for snapshot in run(job)] for job in jobs]
+    jobs = [Job(algorithm, steps=STEPS, seed=SEED) for algorithm in variants(cls)]
+    serial = [[bits(tuple(snapshot)) for snapshot in trace(algorithm)] for algorithm in variants(cls)]
     saved, stop = (torch.get_rng_state(), np.random.get_state(), random.getstate()), threading.Event()
     neighbour = threading.Thread(target=noise, args=(stop,))
     neighbour.start()

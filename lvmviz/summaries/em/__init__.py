@@ -34,7 +34,9 @@ from lvmviz.summaries.em.trace import (
     infos,
     parameters,
     sample,
+    shown_labels,
     table_points,
+    total,
 )
 
 __all__ = [
@@ -64,7 +66,9 @@ __all__ = [
     "responsibilities",
     "responsibilities_of",
     "sample",
+    "shown_labels",
     "smallest_eigenvalues",
     "table_points",
+    "total",
     "weights",
 ]

@@ -8,10 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.datasets import Dataset
+from lvmviz.algorithms.em import EM
 from lvmviz.kept import kept
-from lvmviz.mixtures import GaussianMixtureParams, Responsibilities, log_likelihoods
-from lvmviz.mixtures import responsibilities as posterior
+from lvmviz.mixtures import Data, GaussianMixtureParams, Responsibilities, evaluate
 from lvmviz.runs.job import Trace
 from lvmviz.summaries.em.theta import means
 from lvmviz.summaries.em.trace import (
@@ -20,6 +19,7 @@ from lvmviz.summaries.em.trace import (
     distinct,
     distinct_q,
     em,
+    known,
     sample,
     table_points,
     thetas,
@@ -31,7 +31,10 @@ KEPT = 8_000_000  # bytes of curves that are kept
 
 
 class BoundCurve(NamedTuple):
-    """log p(X | theta)/N and ELBO(q, theta)/N as functions of one mean's coordinate t, at every snapshot."""
+    """log p(X | theta)/N and ELBO(q, theta)/N as functions of one mean's coordinate t, at every snapshot.
+
+    N is the sum of the points' weights where they have any.
+    """
 
     grid: np.ndarray  # (G,) values of t, the same for all snapshots
     curve: np.ndarray  # (T, G) log-likelihood per point, nats
@@ -44,16 +47,22 @@ class BoundCurve(NamedTuple):
 class _Varied(NamedTuple):
     """Which coordinate of which mean varies, over which points."""
 
-    data: Dataset
+    em: EM
     component: int
     axis: int
     ends: tuple[float, float]
     count: int
 
-    def points(self) -> Tensor:
-        """All points, or the sample that stands for them (n, D)."""
-        everything = self.data.table().points
-        return torch.tensor(everything[sample(len(everything))], dtype=torch.float64)
+    def points(self) -> Data:
+        """All points that count, or the sample that stands for them, with what is known of them."""
+        data = known(self.em)
+        held = torch.arange(len(data.x)) if data.weights is None else data.weights.nonzero()[:, 0]
+        rows = held[torch.tensor(sample(len(held)))]
+        return Data(*(None if part is None else part[rows] for part in data))  # type: ignore[arg-type]
+
+    def key(self) -> tuple[object, ...]:
+        """What of it decides a curve."""
+        return self.em.data, self.em.revealed, *self[1:]
 
     def grid(self) -> np.ndarray:
         """The values of t."""
@@ -73,7 +82,7 @@ def bound_curve(trace: Trace, component: int, axis: int, width: float = 0.5, cou
     origin = float(everything[0, axis])
     low, high = np.floor((at.min() - origin) / margin) - 1.0, np.ceil((at.max() - origin) / margin) + 1.0
     ends = float(origin + low * margin), float(origin + high * margin)
-    varied = _Varied(em(trace).data, component, axis, ends, count)
+    varied = _Varied(em(trace), component, axis, ends, count)
     curves, bounds = _over(trace, varied)
     if len(everything) > SAMPLE:
         terms = decompositions(trace)
@@ -92,18 +101,18 @@ def _over(trace: Trace, varied: _Varied) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(curves)[theta_of], np.stack([bounds[pair] for pair in pairs])
 
 
-@kept(KEPT, weight, key=lambda theta, varied: (told(theta), varied))
+@kept(KEPT, weight, key=lambda theta, varied: (told(theta), varied.key()))
 def _curve(theta: GaussianMixtureParams, varied: _Varied) -> np.ndarray:
     """The log-likelihood per point along the grid, and last where t is, (G + 1,)."""
     return _Line.of(theta, varied.points(), varied.component, varied.axis).curve(varied.grid())
 
 
-@kept(KEPT, weight, key=lambda theta, q, varied: (told(theta), told(q), varied))
+@kept(KEPT, weight, key=lambda theta, q, varied: (told(theta), told(q), varied.key()))
 def _bound(theta: GaussianMixtureParams, q: GaussianMixtureParams, varied: _Varied) -> np.ndarray:
     """The ELBO per point likewise, under the posterior of another theta."""
     points = varied.points()
     line = _Line.of(theta, points, varied.component, varied.axis)
-    return line.bound(posterior(q, points), varied.grid())
+    return line.bound(evaluate(q, points).posterior, varied.grid())
 
 
 class _Line(NamedTuple):
@@ -118,13 +127,14 @@ class _Line(NamedTuple):
     log_joint: Tensor  # (N, K) there
     slope: Tensor  # (N,) e'P(x_n - mu)
     curvature: Tensor  # () P_ee
+    weights: Tensor | None  # (N,) how often each point counts; None: once
 
     @classmethod
-    def of(cls, theta: GaussianMixtureParams, points: Tensor, k: int, axis: int) -> _Line:
-        log_joint = log_likelihoods(theta, points) + theta.weights.log()
+    def of(cls, theta: GaussianMixtureParams, data: Data, k: int, axis: int) -> _Line:
+        log_joint = evaluate(theta, data).log_joint
         precision = torch.cholesky_inverse(torch.linalg.cholesky(theta.covariances[k]))[axis]  # (D,)
-        slope = (points - theta.means[k]) @ precision
-        return cls(k, float(theta.means[k, axis]), log_joint, slope, precision[axis])
+        slope = (data.x - theta.means[k]) @ precision
+        return cls(k, float(theta.means[k, axis]), log_joint, slope, precision[axis], data.weights)
 
     def curve(self, grid: np.ndarray) -> np.ndarray:
         """The log-likelihood per point at every t of the grid, and last where t is, (G + 1,)."""
@@ -133,15 +143,19 @@ class _Line(NamedTuple):
         varied = (here + self._change(grid)).numpy()
         # one thread of NumPy: torch's logaddexp on a busy machine took 20 times as long
         high = np.maximum(others, varied)
-        return (high + np.log1p(np.exp(np.minimum(others, varied) - high))).mean(0)
+        weights = None if self.weights is None else self.weights.numpy()
+        return np.average(high + np.log1p(np.exp(np.minimum(others, varied) - high)), 0, weights)
 
     def bound(self, q: Responsibilities, grid: np.ndarray) -> np.ndarray:
         """The ELBO per point under q, likewise: a parabola, as its quadratic terms are all alike."""
-        here = torch.where(q.resp > 0, q.resp * (self.log_joint - q.log_resp), 0.0).sum(1).mean()
+        here = self._mean(torch.where(q.resp > 0, q.resp * (self.log_joint - q.log_resp), 0.0).sum(1))
         mine, moved = q.resp[:, self.k], self._moved(grid)
-        return (
-            here + (mine * self.slope).mean() * moved - 0.5 * mine.mean() * self.curvature * moved**2
-        ).numpy()
+        slope, curvature = self._mean(mine * self.slope), self._mean(mine) * self.curvature
+        return (here + slope * moved - 0.5 * curvature * moved**2).numpy()
+
+    def _mean(self, term: Tensor) -> Tensor:
+        """The mean of a term (N,) over the points."""
+        return term.mean() if self.weights is None else (self.weights @ term) / self.weights.sum()
 
     def _moved(self, grid: np.ndarray) -> Tensor:
         return torch.from_numpy(np.append(grid - self.now, 0.0))

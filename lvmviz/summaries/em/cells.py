@@ -18,11 +18,15 @@ _ROWS = 2**16  # counted at once
 
 
 class Cells(NamedTuple):
-    """How many points fall into each cell of an even grid over one or two columns, from least to most."""
+    """How many points fall into each cell of an even grid over one or two columns, from least to most.
+
+    Where points have weights, it is the sum of these.
+    """
 
     low: tuple[float, ...]  # the grid's ends along each column
     high: tuple[float, ...]
-    counts: np.ndarray  # (Gx,) or (Gx, Gy) int64
+    counts: np.ndarray  # (Gx,) or (Gx, Gy) int64, of weights float64
+    unit: float = 1.0  # what a point counts on average
 
     def filled(self) -> np.ndarray:
         """The indices (n, 1 or 2) of the cells with points in them."""
@@ -41,17 +45,20 @@ def cells(trace: Trace, axes: tuple[int, ...], shape: tuple[int, ...]) -> Cells:
 
 @functools.lru_cache(maxsize=32)
 def _counted(data: Dataset, axes: tuple[int, ...], shape: tuple[int, ...]) -> Cells:
-    points = data.table().points
+    table = data.table()
+    points, weights = table.points, table.weights
     low, high = (np.array([edge(points[:, axis]) for axis in axes]) for edge in (np.min, np.max))
     scale = np.array(shape) / np.where(high > low, high - low, 1.0)
-    counts = np.zeros(int(np.prod(shape)), dtype=np.int64)
+    counts = np.zeros(int(np.prod(shape)), dtype=np.int64 if weights is None else np.float64)
     for start in range(0, len(points), _ROWS):
-        part = points[start : start + _ROWS][:, list(axes)]
+        rows = slice(start, start + _ROWS)
+        part = points[rows][:, list(axes)]
         index = np.minimum(((part - low) * scale).astype(np.int64), np.array(shape) - 1)
-        counts += np.bincount(np.ravel_multi_index(tuple(index.T), shape), minlength=len(counts))
+        flat = np.ravel_multi_index(tuple(index.T), shape)
+        counts += np.bincount(flat, None if weights is None else weights[rows], len(counts))
     counts = counts.reshape(shape)
     counts.flags.writeable = False
-    return Cells(tuple(low.tolist()), tuple(high.tolist()), counts)
+    return Cells(tuple(low.tolist()), tuple(high.tolist()), counts, table.total() / len(points))
 
 
 def cell_responsibilities(trace: Trace, axes: tuple[int, ...], grid: Cells) -> Responsibilities:

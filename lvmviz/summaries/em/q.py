@@ -9,13 +9,23 @@ from typing import overload
 import numpy as np
 import torch
 
-from lvmviz.algorithms.em import EMState
-from lvmviz.datasets import Dataset
+from lvmviz.algorithms.em import EM, EMState
 from lvmviz.kept import kept
-from lvmviz.mixtures import GaussianMixtureParams, chunks
+from lvmviz.mixtures import Data, GaussianMixtureParams, counts_at
 from lvmviz.mixtures import responsibilities as posterior
 from lvmviz.runs.job import Trace
-from lvmviz.summaries.em.trace import distinct_q, em, on_cpu, sample, table_points, told, weight
+from lvmviz.summaries.em.trace import (
+    distinct_q,
+    em,
+    known,
+    on_cpu,
+    sample,
+    shown_labels,
+    table_points,
+    told,
+    total,
+    weight,
+)
 
 COUNTED = 1_000_000  # bytes of counts that are kept
 MOST_LABELS = 20_000  # of more points than these, the agreement with the labels is that of a sample
@@ -24,11 +34,21 @@ MOST_LABELS = 20_000  # of more points than these, the agreement with the labels
 class Responsibilities(Sequence[np.ndarray]):
     """q (n, K) of some places at every snapshot, made when asked for: a long trace holds no big table."""
 
-    def __init__(self, which: np.ndarray, made: Sequence[GaussianMixtureParams], points: np.ndarray) -> None:
+    def __init__(
+        self,
+        which: np.ndarray,
+        made: Sequence[GaussianMixtureParams],
+        points: np.ndarray,
+        labels: np.ndarray | None = None,
+    ) -> None:
         self._which = which  # (T,) which theta each snapshot's q was made from
         self._made = made
-        self._points = torch.tensor(points, dtype=torch.float64)  # (n, D)
-        self._places = hashlib.sha256(points.tobytes()).digest()
+        self._points, self._labels = points, labels  # (n, D), (n,): -1 where unknown
+        self._data = Data(
+            torch.tensor(points, dtype=torch.float64), None if labels is None else torch.tensor(labels)
+        )
+        known = b"" if labels is None else labels.tobytes()
+        self._places = hashlib.sha256(points.tobytes() + known).digest()
         self._last: tuple[int, np.ndarray] | None = None
 
     def key(self, index: int) -> bytes:
@@ -44,16 +64,22 @@ class Responsibilities(Sequence[np.ndarray]):
     def __getitem__(self, index: slice) -> Responsibilities: ...
     def __getitem__(self, index: int | slice) -> np.ndarray | Responsibilities:
         if isinstance(index, slice):
-            return Responsibilities(self._which[index], self._made, self._points.numpy())
+            return Responsibilities(self._which[index], self._made, self._points, self._labels)
         which = int(self._which[index])
         if self._last is None or self._last[0] != which:
-            self._last = which, posterior(self._made[which], self._points).resp.numpy()
+            self._last = which, posterior(self._made[which], self._data).resp.numpy()
         return self._last[1]
 
 
 def responsibilities_of(trace: Trace, rows: np.ndarray) -> Responsibilities:
     """q(z_n = k) of some rows at every snapshot."""
-    return Responsibilities(*distinct_q(trace), table_points(trace)[rows])
+    return Responsibilities(*distinct_q(trace), *_at(trace, rows))
+
+
+def _at(trace: Trace, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Some points (n, D), and what is known of their labels (n,)."""
+    labels = shown_labels(trace)
+    return table_points(trace)[rows], None if labels is None else labels[rows]
 
 
 def responsibilities(trace: Trace, rows: np.ndarray | None = None) -> np.ndarray:
@@ -63,19 +89,17 @@ def responsibilities(trace: Trace, rows: np.ndarray | None = None) -> np.ndarray
 
 
 def counts(trace: Trace) -> np.ndarray:
-    """N_k, the points each component explains, at every snapshot (T, K).
+    """N_k, the points each component explains, as often as they count, at every snapshot (T, K).
 
     The M-step of EM after a q sets pi_k = N_k / N: where it is in the trace, no point is looked at again.
     """
     which, made = distinct_q(trace)
-    points = table_points(trace)
-    known: dict[int, np.ndarray] = {}
-    told = em(trace).scheme.maximizes
+    found: dict[int, np.ndarray] = {}
+    whole = em(trace).scheme.maximizes
     for number, snapshot in zip(which.tolist(), trace, strict=True):
-        if told and _moved_by_q(snapshot.state):
-            known[number] = len(points) * on_cpu(snapshot.state.theta).weights.numpy()
-    data = em(trace).data
-    sums = [known[i] if i in known else _counted(theta, data) for i, theta in enumerate(made)]
+        if whole and _moved_by_q(snapshot.state):
+            found[number] = total(trace) * on_cpu(snapshot.state.theta).weights.numpy()
+    sums = [found[i] if i in found else _counted(theta, em(trace)) for i, theta in enumerate(made)]
     return np.stack(sums)[which]
 
 
@@ -85,11 +109,10 @@ def _moved_by_q(state: EMState) -> bool:
     return halves > 0 and halves % 2 == 0 and not bool(state.collapsed.any())
 
 
-@kept(COUNTED, weight, key=lambda theta, data: (told(theta), data))
-def _counted(theta: GaussianMixtureParams, data: Dataset) -> np.ndarray:
+@kept(COUNTED, weight, key=lambda theta, em: (told(theta), em.data, em.revealed))
+def _counted(theta: GaussianMixtureParams, em: EM) -> np.ndarray:
     """N_k (K,) by a pass over all points."""
-    parts = chunks(torch.tensor(data.table().points, dtype=torch.float64), len(theta.weights))
-    return sum(posterior(theta, part).resp.sum(0) for part in parts).numpy()  # type: ignore[union-attr]
+    return counts_at(theta, known(em)).numpy()
 
 
 def adjusted_rand(trace: Trace) -> np.ndarray | None:
@@ -103,7 +126,7 @@ def adjusted_rand(trace: Trace) -> np.ndarray | None:
         return None
     rows = sample(len(labels), MOST_LABELS)
     which, made = distinct_q(trace)
-    all_q = Responsibilities(np.arange(len(made)), made, table_points(trace)[rows])
+    all_q = Responsibilities(np.arange(len(made)), made, *_at(trace, rows))
     return np.array([_rand(labels[rows], resp.argmax(1)) for resp in all_q])[which]
 
 

@@ -11,9 +11,9 @@ import torch
 
 from lvmviz.algorithms.em import EM, EMInfo
 from lvmviz.covariances import Covariance
-from lvmviz.datasets import Dataset
+from lvmviz.datasets import Dataset, revealed
 from lvmviz.divergences import Decomposition
-from lvmviz.mixtures import GaussianMixtureParams
+from lvmviz.mixtures import Data, GaussianMixtureParams
 from lvmviz.regularizers import Floor
 from lvmviz.runs.job import Snapshot, Trace
 from lvmviz.starts import ByHand
@@ -40,9 +40,25 @@ def infos(trace: Trace) -> list[EMInfo]:
 
 
 def decompositions(trace: Trace) -> list[Decomposition]:
-    """The evidence and its terms at every snapshot, nats per point."""
-    count = len(table_points(trace))
+    """The evidence and its terms at every snapshot, nats per point, or per unit of the points' weights."""
+    count = total(trace)
     return [info.evidence.per(count) for info in infos(trace)]
+
+
+def total(trace: Trace) -> float:
+    """How many points a trace's EM explains, each as often as it counts."""
+    return em(trace).data.table().total()
+
+
+def known(algorithm: EM) -> Data:
+    """The points that an EM explains, and what is known of them, float64 on the CPU."""
+    with torch.device("cpu"):
+        return algorithm.known()
+
+
+def shown_labels(trace: Trace) -> np.ndarray | None:
+    """The components (N,) that the points are known to belong to, -1 where it is not known; None: nowhere."""
+    return revealed(em(trace).data, em(trace).revealed)
 
 
 def column(terms: Sequence[Decomposition], name: str) -> np.ndarray:
@@ -71,7 +87,8 @@ def floor_binds(algorithm: EM) -> bool:
 @functools.lru_cache(maxsize=64)
 def _narrowest(data: Dataset, shape: Covariance) -> float:
     """The variance of the data along the narrowest direction that a covariance of this shape can have."""
-    covariance = torch.from_numpy(np.atleast_2d(np.cov(data.table().points.T, bias=True)))
+    table = data.table()
+    covariance = torch.from_numpy(np.atleast_2d(np.cov(table.points.T, bias=True, aweights=table.weights)))
     return float(torch.linalg.eigvalsh(shape(covariance.unsqueeze(0), covariance.new_ones(1)))[0, 0])
 
 

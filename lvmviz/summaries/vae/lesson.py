@@ -15,7 +15,7 @@ from lvmviz.amortized import LOG_2PI, Q
 from lvmviz.core import Key, generator
 from lvmviz.latent_model import hermite
 from lvmviz.summaries.vae.evidence import latent_plane
-from lvmviz.summaries.vae.moment import Moment, exact_possible, half
+from lvmviz.summaries.vae.moment import Moment, exact_possible
 
 SIDE = 48  # nodes along a side, of every mean over q
 DRAWS = 1000  # where there is no rule for so many latents, or a decoder with kinks
@@ -49,17 +49,17 @@ class Lesson(NamedTuple):
         return len(self.mean)
 
 
-def lesson(at: Moment, row: int, name: str = "test", key: Key = 0) -> Lesson:
-    """The terms of the half's example `row`; the last few are kept."""
-    return _lesson(_Asked(at, row, name, key))
+def lesson(at: Moment, x: np.ndarray, key: Key = 0) -> Lesson:
+    """The terms of one prepared example x (D,); the last few are kept."""
+    return _lesson(_Asked(at, x, key))
 
 
 class _Asked:
     """What a lesson follows from, to be found again by it."""
 
-    def __init__(self, at: Moment, row: int, name: str, key: Key) -> None:
-        self.at, self.row, self.name, self.draw = at, row, name, key
-        self.key = (*at.key, row, name, key)
+    def __init__(self, at: Moment, x: np.ndarray, key: Key) -> None:
+        self.at, self.x, self.draw = at, x, key
+        self.key = (*at.key, x.tobytes(), key)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, _Asked) and self.key == other.key
@@ -71,7 +71,7 @@ class _Asked:
 @functools.lru_cache(maxsize=64)
 def _lesson(asked: _Asked) -> Lesson:
     at = asked.at
-    x = torch.tensor(half(at.vae, asked.name).x[asked.row : asked.row + 1], dtype=torch.float64)
+    x = torch.tensor(asked.x[None], dtype=torch.float64)
     weights = VAEWeights(*(part.double() for part in at.weights))
     with torch.no_grad():
         q = at.vae.encode(weights, x)

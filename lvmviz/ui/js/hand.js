@@ -1,13 +1,22 @@
 // Handles on a plot: what is dragged follows the pointer at once, Python confirms the exact numbers.
 //
-// Python sends each dragged curve in its own coordinates (u, v) with its places (loc, scale, height); on the axes it is
-// the affine map x = loc + scale u, y = height v / scale. That map is all the browser knows of a density: while the
-// hand moves, the drawn line itself is mapped, and Plotly draws anew only what Python has answered.
+// Python sends each dragged shape in its own coordinates (u, v) with its places; on the axes it is an affine map of
+// (u, v), which curve.js, ellipse.js, columns.js or rail.js makes of a place. That map is all the browser knows of a density: while the
+// hand moves, the drawn lines themselves are mapped, and Plotly draws anew only what Python has answered.
 // One request is under way at a time; the newest waits. While the hand moves a route of the app answers, where the page
 // offers one; when it rests, the page runs again. Until Python has answered the last request, what the hand did is what
 // is shown, so nothing jumps on release.
 
+import { after, inverse, mapped } from "./affine.js";
+import { asked } from "./answer.js";
 import { hands, views } from "./bus.js";
+import * as columns from "./columns.js";
+import * as curve from "./curve.js";
+import * as ellipse from "./ellipse.js";
+import { Handle } from "./handle.js";
+import * as rail from "./rail.js";
+
+const KINDS = { columns, curve, ellipse, rail };
 
 const PACE = 66; // ms between two questions: what they answer is drawn between the frames of the hand
 const STILL = 250; // ms without a move, then the page runs although the hand holds on
@@ -19,59 +28,10 @@ function round(size) {
   return power * [5, 2, 1].find((factor) => factor * power <= size);
 }
 
-class Handle {
-  constructor(hand, spec) {
-    this.hand = hand;
-    this.node = document.createElement("div");
-    this.node.className = `lv-handle lv-handle-${spec.moves}`;
-    this.node.tabIndex = 0;
-    this.node.setAttribute("role", "slider");
-    this.node.addEventListener("pointerdown", (event) => this.down(event));
-    this.node.addEventListener("pointermove", (event) => this.move(event));
-    this.node.addEventListener("pointerup", (event) => this.up(event));
-    this.node.addEventListener("pointercancel", (event) => this.up(event));
-    this.node.addEventListener("keydown", (event) => this.key(event));
-    hand.layer.append(this.node);
-  }
+/** A place as an object, from the numbers that Python sends. */
+const named = (kind, numbers) => Object.fromEntries(kind.fields.map((name, i) => [name, numbers[i]]));
 
-  down(event) {
-    event.preventDefault();
-    event.stopPropagation();
-    this.node.focus({ preventScroll: true });
-    this.node.setPointerCapture(event.pointerId);
-    this.before = this.hand.taken();
-    const { x } = this.hand.place(this.spec);
-    this.offset = this.hand.toPixels(x) - event.clientX; // the handle stays under the point where it was taken
-    this.dragged = true;
-  }
-
-  move(event) {
-    if (!this.dragged) return;
-    this.hand.to(this.spec, this.hand.fromPixels(event.clientX + this.offset), false);
-  }
-
-  up(event) {
-    if (!this.dragged) return;
-    this.dragged = false;
-    this.node.releasePointerCapture(event.pointerId);
-    this.hand.rest();
-  }
-
-  key(event) {
-    if (event.key === "Escape" && this.dragged) {
-      this.dragged = false;
-      this.hand.back(this.before);
-    }
-    const way = { ArrowLeft: -1, ArrowRight: 1, ArrowDown: -1, ArrowUp: 1 }[event.key];
-    if (!way) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const by = way * (event.shiftKey ? 0.1 : 1) * round(NUDGE * this.hand.span());
-    this.hand.to(this.spec, this.hand.place(this.spec).x + by, true);
-  }
-}
-
-/** The handles of one plot; `tell` sends {loc, scale} of every curve to Python. */
+/** The handles of one plot; `tell` sends every shape's place to Python. */
 export class Hand {
   constructor(plot) {
     this.plot = plot;
@@ -83,20 +43,21 @@ export class Hand {
     this.answered = 0; // the last one Python has answered
   }
 
-  /** Takes Python's word: curves, their places and handles; kept back while the hand knows better. */
+  /** Takes Python's word: shapes, their places and handles; kept back while the hand knows better. */
   update(spec, tell) {
     this.tell = tell;
     this.ask = spec.ask;
-    if (!this.curves) this.sent = spec.answers; // Python may remember an earlier visit
+    this.kind = KINDS[spec.kind];
+    if (!this.shapes) this.sent = spec.answers; // Python may remember an earlier visit
     this.answered = Math.max(this.answered, spec.answers);
     // Python has not seen the last move yet, or the hand has not let go
-    const ours = this.curves && (this.sent > this.answered || this.moved || this.handles.some((h) => h.dragged));
-    const places = ours ? this.curves.map(({ loc, scale, height }) => ({ loc, scale, height })) : null;
-    this.curves = spec.curves.map((curve, i) => ({ ...curve, ...places?.[i] }));
-    this.ours = ours;
+    const ours = this.shapes && (this.sent > this.answered || this.moved || this.handles.some((h) => h.dragged));
+    const places = ours ? this.places() : null;
+    this.shapes = spec.shapes.map((shape, i) => ({ ...shape, place: places?.[i] }));
+    this.ours = ours && this.shapes.every(({ place }) => place);
     this.follow();
     this.ends = spec.ends; // as far as Python's sliders go
-    while (this.handles.length < spec.handles.length) this.handles.push(new Handle(this, spec.handles[this.handles.length]));
+    while (this.handles.length < spec.handles.length) this.handles.push(new Handle(this));
     while (this.handles.length > spec.handles.length) this.handles.pop().node.remove();
     this.handles.forEach((handle, i) => (handle.spec = spec.handles[i]));
     this.flush(false);
@@ -104,24 +65,30 @@ export class Hand {
     this.locate();
   }
 
-  /** Where no hand is at work, the curves are where the current frame has them. */
-  follow() {
-    if (this.ours || !this.curves) return;
-    const index = this.plot.channel?.index ?? 0;
-    for (const curve of this.curves) {
-      const place = curve.places[Math.min(index, curve.places.length - 1)];
-      [curve.loc, curve.scale, curve.height] = place;
-    }
+  /** Where every shape is, copied. */
+  places() {
+    return this.shapes.map(({ place }) => ({ ...place }));
   }
 
-  /** The figure with the dragged curves where the hand has put them. */
+  /** Where no hand is at work, the shapes are where the current frame has them. */
+  follow() {
+    if (this.ours || !this.shapes) return;
+    const index = this.plot.channel?.index ?? 0;
+    for (const shape of this.shapes) shape.place = named(this.kind, shape.places[Math.min(index, shape.places.length - 1)]);
+  }
+
+  /** The figure with the dragged shapes where the hand has put them. */
   dress(figure) {
     this.follow();
-    for (const { trace, loc, scale, height, u, v } of this.curves ?? []) {
-      figure.data[trace].x = u.map((ui) => loc + scale * ui);
-      figure.data[trace].y = v.map((vi) => (height * vi) / scale);
+    for (const { lines, place } of this.shapes ?? []) {
+      const map = this.kind.affine(place);
+      for (const { trace, u, v } of lines) {
+        const points = u.map((ui, i) => mapped(map, [ui, v[i]]));
+        figure.data[trace].x = points.map(([x]) => x);
+        figure.data[trace].y = points.map(([, y]) => y);
+      }
     }
-    this.dressed = this.curves?.map(({ loc, scale, height }) => ({ loc, scale, height }));
+    this.dressed = this.shapes && this.places();
     return figure;
   }
 
@@ -132,20 +99,32 @@ export class Hand {
     this.locate();
   }
 
-  /** Maps every drawn line to where the hand has its curve now. */
-  shift() {
+  axes() {
     const { xaxis, yaxis } = this.plot.node._fullLayout ?? {};
-    this.curves.forEach((curve, i) => {
-      const line = this.line(curve.trace);
+    return xaxis && [xaxis, yaxis];
+  }
+
+  /** Maps every drawn line to where the hand has its shape now. */
+  shift() {
+    const axes = this.axes();
+    if (!axes) return;
+    // from the axes to pixels; both are counted from the corner, so that far from 0 no digits are lost
+    const corner = axes.map(({ range }) => range[0]);
+    const [x, y] = axes.map(({ range, _length }) => _length / (range[1] - range[0]));
+    const pixels = [x, 0, 0, -y, 0, axes[1]._length];
+    const local = ([a, b, c, d, e, f]) => [a, b, c, d, e - corner[0], f - corner[1]];
+    this.shapes.forEach(({ lines, place }, i) => {
       const was = this.drawn?.[i];
-      if (!line || !was) return;
-      const wider = curve.scale / was.scale;
-      const higher = curve.height / was.height / wider;
-      const across = xaxis.d2p(curve.loc) - wider * xaxis.d2p(was.loc);
-      const up = yaxis.d2p(0) * (1 - higher);
-      const still = across === 0 && wider === 1 && higher === 1;
-      if (still) line.removeAttribute("transform");
-      else line.setAttribute("transform", `matrix(${wider} 0 0 ${higher} ${across} ${up})`);
+      if (!was) return;
+      const still = this.kind.fields.every((name) => place[name] === was[name]);
+      const way = after(local(this.kind.affine(place)), inverse(local(this.kind.affine(was))));
+      const matrix = after(pixels, after(way, inverse(pixels)));
+      for (const { trace } of lines) {
+        const line = this.line(trace);
+        // a shape that was flat cannot be mapped: it waits for what Python draws
+        if (still || !matrix.every(Number.isFinite)) line?.removeAttribute("transform");
+        else line?.setAttribute("transform", `matrix(${matrix.join(" ")})`);
+      }
     });
   }
 
@@ -161,22 +140,29 @@ export class Hand {
       if (this.plot.closed) return;
       this.shift();
       this.locate();
-      const [{ loc, scale }] = this.curves;
-      hands.go({ plot: this.plot.node.dataset.name, loc, scale });
+      hands.go({ plot: this.plot.node.dataset.name, ...this.shapes[0].place });
     });
   }
 
-  place({ curve, at }) {
-    const { loc, scale, height } = this.curves[curve];
-    return { x: loc + scale * at[0], y: (height * at[1]) / scale };
+  /** Where a handle is on the axes. */
+  at({ shape, at }) {
+    return mapped(this.kind.affine(this.shapes[shape].place), at);
   }
 
-  to({ curve, moves, at }, x, settled) {
-    const c = this.curves[curve];
+  drag(handle, [x, y]) {
+    this.kind.drag(this.shapes[handle.shape].place, handle, { x, y }, this.ends);
+    this.took(false);
+  }
+
+  nudge(handle, way) {
+    const [x, y] = this.axes().map(({ range }) => round(NUDGE * (range[1] - range[0])));
+    this.kind.nudge(this.shapes[handle.shape].place, handle, way, { x, y }, this.ends);
+    this.took(true);
+  }
+
+  /** The hand has moved something. */
+  took(settled) {
     this.ours = true;
-    const [low, high, least, most] = this.ends;
-    if (moves === "loc") c.loc = Math.min(Math.max(x - c.scale * at[0], low), high);
-    else c.scale = Math.min(Math.max((x - c.loc) / at[0], least), most);
     this.follows();
     this.moved = this.touched = true;
     this.flush(settled);
@@ -217,16 +203,18 @@ export class Hand {
 
   /** Tells Python, which runs the page. */
   inform() {
-    const places = this.curves.map(({ loc, scale }) => ({ loc, scale }));
-    this.tell({ places, request: this.sent, settled: Boolean(this.settled) });
+    this.tell({ places: this.numbers(), request: this.sent, settled: Boolean(this.settled) });
     this.settled = false;
+  }
+
+  /** What Python is told of every shape. */
+  numbers() {
+    return this.shapes.map(({ place }) => this.kind.told.map((name) => place[name]));
   }
 
   /** Asks the route for what the views show of these places; where it cannot tell, the page runs. */
   async question(request) {
-    const at = this.curves.map(({ loc, scale }) => `${loc},${scale}`).join();
-    const response = await fetch(`${this.ask}?at=${at}`).catch(() => null);
-    const answer = response?.ok ? await response.json().catch(() => null) : null;
+    const answer = await asked(this.ask, this.numbers());
     if (this.plot.closed) return;
     if (!answer) {
       if (request === this.sent) this.inform();
@@ -241,55 +229,47 @@ export class Hand {
     if (!this.plot.closed) this.flush(false);
   }
 
-  axis() {
-    return this.plot.node._fullLayout?.xaxis;
-  }
-
-  span() {
-    const [low, high] = this.axis().range;
-    return high - low;
-  }
-
   /** Where the axes begin, px, asked once for a whole drag: asking makes the browser lay out the page.
-   * Returned is where the curves are, for a hand that thinks better of it. */
+   * Returned is where the shapes are, for a hand that thinks better of it. */
   taken() {
-    this.left = this.plot.node.querySelector(".nsewdrag").getBoundingClientRect().left;
-    return this.curves.map(({ loc, scale }) => ({ loc, scale }));
+    const { left, top } = this.plot.node.querySelector(".nsewdrag").getBoundingClientRect();
+    this.corner = [left, top];
+    return this.places();
   }
 
   /** Everything where the hand has taken it. */
   back(places) {
-    places.forEach((place, i) => Object.assign(this.curves[i], place));
+    places.forEach((place, i) => Object.assign(this.shapes[i].place, place));
     this.follows();
     this.rest();
   }
 
-  toPixels(x) {
-    return this.left + this.axis().d2p(x);
+  toPixels(point) {
+    return this.axes().map((axis, i) => axis.d2p(point[i]) + this.corner[i]);
   }
 
-  fromPixels(pixels) {
-    return this.axis().p2d(pixels - this.left);
+  fromPixels(...pixels) {
+    return this.axes().map((axis, i) => axis.p2d(pixels[i] - this.corner[i]));
   }
 
-  /** Puts the handles where their curves are. */
+  /** Puts the handles where their shapes are. */
   locate() {
     const layout = this.plot.node._fullLayout;
-    if (!layout || !this.curves) return;
+    if (!layout || !this.shapes) return;
     for (const { node, spec } of this.handles) {
-      const { x, y } = this.place(spec);
+      const [x, y] = this.at(spec);
       const left = layout.xaxis._offset + layout.xaxis.d2p(x);
       // a peak that is cut off keeps its handle at the upper edge
       const top = layout.yaxis._offset + Math.min(Math.max(layout.yaxis.d2p(y), 0), layout.yaxis._length);
+      node.className = `lv-handle lv-handle-${spec.moves}`;
       node.style.transform = `translate(${left}px, ${top}px)`;
       node.style.setProperty("--lv-colour", spec.colour);
       node.setAttribute("aria-label", spec.label);
-      const { loc, scale } = this.curves[spec.curve];
-      const [low, high, least, most] = this.ends;
-      node.setAttribute("aria-valuemin", spec.moves === "loc" ? low : least);
-      node.setAttribute("aria-valuemax", spec.moves === "loc" ? high : most);
-      node.setAttribute("aria-valuenow", spec.moves === "loc" ? loc : scale);
-      node.dataset.value = spec.moves === "loc" ? loc : scale;
+      const [low, high, value] = this.kind.slider(this.shapes[spec.shape].place, spec, this.ends);
+      node.setAttribute("aria-valuemin", low);
+      node.setAttribute("aria-valuemax", high);
+      node.setAttribute("aria-valuenow", value);
+      node.dataset.value = value;
     }
   }
 

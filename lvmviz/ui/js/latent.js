@@ -1,15 +1,18 @@
 // The latent plane: under the pointer the atlas is blended into an image, at display rate and without the server.
 //
 // Python sends one picture of the plane and one sprite of decoded tiles (latent_still.js); the browser blends the four
-// tiles round the pointer. A click, or Enter, pins a place: only that is told to Python.
+// tiles round the pointer. A click, or Enter, pins a place: only that is told to Python, whose numbers come first by an
+// address of their own (latent_answer.py); the page runs when they are there.
 
+import { asked, show } from "./answer.js";
+import { line, word } from "./latent_marks.js";
 import { still } from "./latent_still.js";
 
 const ROOM = { left: 34, right: 4, top: 4, bottom: 30 }; // px round the plane, for its ticks
 const LENS = 84; // px, side of the magnified image
 const NUDGE = 0.05; // of half the plane, for one press of an arrow key; a fifth of it with Shift
 const SHARP = 2; // pixels of a saved picture for each px
-const CLEAR = 3; // px between a word and its box
+const PATIENCE = 300; // ms for the numbers: then the page runs without them
 
 class Latent {
   constructor(parent) {
@@ -98,8 +101,13 @@ class Latent {
     this.said.textContent = `z1 ${this.at[0].toFixed(2)}, z2 ${this.at[1].toFixed(2)}`;
   }
 
-  pin(place) {
+  async pin(place) {
     if (!place) return;
+    this.pinned = place;
+    const late = new Promise((done) => setTimeout(done, PATIENCE));
+    const answer = await Promise.race([asked(this.data.ask, [place]), late]);
+    if (this.closed || this.pinned !== place) return; // another was pinned meanwhile
+    if (answer) show(answer);
     this.tell("pin", { x: place[0], y: place[1] });
   }
 
@@ -206,8 +214,9 @@ class Latent {
     context.rect(left, top, size, size);
     context.clip();
     this.dots(context);
-    for (const line of this.data.lines) this.line(context, line);
-    for (const word of this.data.words) this.word(context, word);
+    const toPixels = (place) => this.toPixels(place);
+    for (const mark of this.data.lines) line(context, mark, toPixels, this.data.colours);
+    for (const mark of this.data.words) word(context, mark, toPixels, this.data.colours);
     context.restore();
   }
 
@@ -257,49 +266,6 @@ class Latent {
       const [a, b] = [left - size / 2 - scale * (centre[0] - edge), top - size / 2 + scale * (centre[1] + edge)];
       for (let i = 0; i < x.length; i++) context.fillRect(a + scale * x[i], b - scale * y[i], size, size);
     }
-  }
-
-  line(context, { x, y, colour, width, dash, fill, dots, joined }) {
-    context.beginPath();
-    x.forEach((value, i) => context.lineTo(...this.toPixels([value, y[i]])));
-    context.setLineDash(dash);
-    if (fill) {
-      context.fillStyle = fill;
-      context.fill();
-    }
-    context.strokeStyle = colour;
-    context.lineWidth = width;
-    if (joined) context.stroke();
-    context.setLineDash([]);
-    for (let i = 0; i < (dots ? x.length : 0); i++) {
-      const [a, b] = this.toPixels([x[i], y[i]]);
-      context.beginPath();
-      context.arc(a, b, !joined || i % (x.length - 1) ? 3 : 5.5, 0, 2 * Math.PI);
-      context.fillStyle = i === 0 ? dots : this.data.colours.bg;
-      context.fill();
-      context.stroke();
-    }
-  }
-
-  word(context, { at, text, ring, shift }) {
-    const { colours } = this.data;
-    const [x, y] = this.toPixels(at);
-    context.font = `${ring ? "600 13" : "11"}px ${colours.font}`;
-    context.textAlign = "center";
-    context.textBaseline = "middle";
-    const width = context.measureText(text).width / 2 + CLEAR;
-    const high = y + (shift ?? 0);
-    context.fillStyle = colours.bg;
-    context.globalAlpha = 0.88;
-    context.fillRect(x - width, high - 9, 2 * width, 18);
-    context.globalAlpha = 1;
-    if (ring) {
-      context.strokeStyle = ring;
-      context.lineWidth = 1.5;
-      context.strokeRect(x - width, high - 9, 2 * width, 18);
-    }
-    context.fillStyle = ring ? colours.text : colours.muted;
-    context.fillText(text, x, high + 0.5);
   }
 
   close() {

@@ -1,7 +1,7 @@
 // What of the latent plane is large and stays while the pin moves: its picture, its points, the decoded tiles.
 // It comes apart from the rest, once; the plane asks for it by its id.
 
-import { load } from "./films.js";
+import { fresh, load } from "./films.js";
 
 const MOST = 6; // kept, so that going back to one is at once
 const stills = new Map();
@@ -54,14 +54,6 @@ async function read({ back, smooth, dots, atlas }) {
 
 export default function ({ data, parentElement, setTriggerValue }) {
   const place = slot(data.id);
-  if (place.here || (place.begun && !data.film)) return;
-  place.begun = true;
-  load(parentElement, data, {
-    wanted: () => stills.get(data.id) === place && !place.here,
-    take: (made) => {
-      place.here = true;
-      read(made).then(place.resolve, place.reject);
-    },
-    lost: () => setTriggerValue("lost", data.id),
-  });
+  Object.assign(place, { node: parentElement, tell: setTriggerValue });
+  if (fresh(place, data)) load(place, data, (made) => read(made).then(place.resolve, place.reject));
 }

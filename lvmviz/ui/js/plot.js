@@ -1,7 +1,8 @@
 // Draws every figure of the app: Plotly.react on a node that stays, so zoom and hover survive each change.
 
+import { Brush } from "./brush.js";
 import { channel, hands, views } from "./bus.js";
-import { load } from "./films.js";
+import { fresh, load } from "./films.js";
 import { film } from "./frames.js";
 import { Hand } from "./hand.js";
 import { Told } from "./told.js";
@@ -66,7 +67,7 @@ class Plot {
 
   /** Takes what Python sent; draws only what is new. */
   update({ data, setStateValue, setTriggerValue }) {
-    this.trigger = setTriggerValue;
+    this.tell = setTriggerValue;
     watchTheme(setTriggerValue);
     this.clickable = data.clickable;
     this.pickable = data.pickable;
@@ -82,30 +83,18 @@ class Plot {
       this.channel = data.channel ? channel(data.channel) : null;
       this.leave = this.channel?.follow(() => this.draw());
     }
-    const fresh = data.id !== this.id || (data.film && this.waits);
-    if (fresh) {
-      this.id = data.id;
-      this.load(data);
-    }
-    this.grasp(data.hand, setStateValue);
-    if (data.mark && !this.unmark) this.unmark = hands.follow(() => this.ring());
-    this.mark = data.mark;
-    if (data.hand && !fresh) this.draw();
-    else this.ring();
-  }
-
-  /** Shows a film; while it is fetched the picture stays as it is. */
-  load(data) {
-    const waits = (this.waits = {});
-    load(this.node, data, {
-      wanted: () => this.waits === waits && this.id === data.id && !this.closed,
-      take: (made) => {
-        this.waits = null;
+    const another = fresh(this, data);
+    if (another)
+      load(this, data, (made) => {
         this.frame = film(made);
         this.draw();
-      },
-      lost: () => this.trigger("lost", data.id),
-    });
+      });
+    this.grasp(data.hand, setStateValue);
+    if (data.brush) (this.brush ??= new Brush(this)).update(data.brush, (value) => setTriggerValue("brush", value));
+    if (data.mark && !this.unmark) this.unmark = hands.follow(() => this.ring());
+    this.mark = data.mark;
+    if (data.hand && !another) this.draw();
+    else this.ring();
   }
 
   /** Takes an answer to a hand: another film, or another place for the mark, until Python sends its own. */
@@ -115,7 +104,7 @@ class Plot {
       this.ring();
       return;
     }
-    this.id = null;
+    this.id = this.waits = null;
     this.frame = film(JSON.parse(shown));
     this.draw();
   }
@@ -167,6 +156,7 @@ class Plot {
         this.node.dataset.frame = this.channel?.index ?? 0;
         this.told.update(figure);
         this.hand?.landed();
+        this.brush?.locate();
         this.ring();
         if (!this.listening) this.listen();
       }
@@ -186,7 +176,7 @@ class Plot {
     this.node.on("plotly_relayout", () => this.hand?.locate());
     this.node.on("plotly_click", ({ points }) => {
       const point = points?.[0];
-      if (this.pickable && point?.customdata !== undefined) this.trigger?.("pick", { trace: point.curveNumber, value: point.customdata });
+      if (this.pickable && point?.customdata !== undefined) this.tell?.("pick", { trace: point.curveNumber, value: point.customdata });
     });
   }
 
@@ -199,7 +189,7 @@ class Plot {
     const x = layout.xaxis.p2d(event.clientX - box.left);
     const y = layout.yaxis.p2d(event.clientY - box.top);
     const inside = event.clientX >= box.left && event.clientX <= box.right && event.clientY >= box.top && event.clientY <= box.bottom;
-    if (inside) this.trigger?.("spot", { x, y });
+    if (inside) this.tell?.("spot", { x, y });
   }
 
   /** A react also takes the node's new size; a resize of its own might overlap with one. */
@@ -210,6 +200,7 @@ class Plot {
   close() {
     this.leave?.();
     this.hand?.close();
+    this.brush?.close();
     this.told.close();
     this.unmark?.();
     this.resize.disconnect();

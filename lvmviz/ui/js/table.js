@@ -2,7 +2,7 @@
 // Everything is put in as text, never as HTML.
 
 import { channel, views } from "./bus.js";
-import { load } from "./films.js";
+import { fresh, load } from "./films.js";
 
 function cell(column, content) {
   const made = document.createElement("td");
@@ -29,6 +29,21 @@ function cell(column, content) {
   return made;
 }
 
+/** A row: a cell for each column, or a text across all of them. */
+function line(columns, row) {
+  const made = document.createElement("tr");
+  if (Array.isArray(row)) {
+    made.append(...row.map((content, i) => cell(columns[i], content)));
+    return made;
+  }
+  const told = document.createElement("td");
+  told.className = "lv-left lv-muted";
+  told.colSpan = columns.length;
+  told.textContent = row.across;
+  made.append(told);
+  return made;
+}
+
 class Table {
   constructor(parent) {
     this.node = document.createElement("div");
@@ -48,30 +63,20 @@ class Table {
       this.channel = data.channel ? channel(data.channel) : null;
       this.leave = this.channel?.follow(() => this.show());
     }
-    if (data.id !== this.id || (data.film && this.waits)) {
-      this.id = data.id;
-      if (data.rows) this.build(null);
-      else this.load(data);
-    } else {
+    if (!fresh(this, data)) {
       this.show();
+    } else if (data.rows) {
+      this.id = data.id;
+      this.waits = null;
+      this.build(null);
+    } else {
+      load(this, data, (frames) => this.build(frames));
     }
-  }
-
-  load(data) {
-    const waits = (this.waits = {});
-    load(this.node, data, {
-      wanted: () => this.waits === waits && this.id === data.id && !this.closed,
-      take: (frames) => {
-        this.waits = null;
-        this.build(frames);
-      },
-      lost: () => this.tell("lost", data.id),
-    });
   }
 
   /** Takes an answer to a hand: other rows, until Python sends its own. */
   take(rows) {
-    this.id = null;
+    this.id = this.waits = null;
     this.fill(rows);
   }
 
@@ -119,13 +124,7 @@ class Table {
   }
 
   fill(rows) {
-    this.body.replaceChildren(
-      ...rows.map((row) => {
-        const made = document.createElement("tr");
-        made.append(...row.map((content, i) => cell(this.data.columns[i], content)));
-        return made;
-      }),
-    );
+    this.body.replaceChildren(...rows.map((row) => line(this.data.columns, row)));
   }
 
   show() {
