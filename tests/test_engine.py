@@ -56,6 +56,45 @@ def test_off_starts_nothing(tmp_path, monkeypatch):
     assert not engine.alive(tmp_path) and engine.about(tmp_path) == {}
 
 
+def test_the_next_try_does_not_unsay_why_an_engine_could_not_start(tmp_path, monkeypatch):
+    """Seconds pass until it has told of itself, and it may fail like the one before."""
+    engine.folder(tmp_path).mkdir(mode=0o700)
+    write_sealed(engine.folder(tmp_path) / "engine.json", {"pid": 1})  # of one that was killed long ago
+    children: list[subprocess.Popen[bytes]] = []
+
+    def spawn(code: str) -> Any:
+        def start_one(base: Path, lock: int) -> subprocess.Popen[bytes]:
+            with open(engine.folder(base) / "output.txt", "wb") as output:
+                children.append(
+                    subprocess.Popen([sys.executable, "-c", code], stderr=output, pass_fds=[lock])
+                )
+            return children[-1]
+
+        return start_one
+
+    monkeypatch.setattr(engine, "WATCH_S", 0.0)
+    stay = engine._stays[tmp_path] = engine._Stay(tmp_path)
+    try:
+        monkeypatch.setattr(engine, "_spawn", spawn("raise ImportError('nothing there')"))
+        stay.tend()
+        children[-1].wait()
+        assert engine.fault(tmp_path) == ""  # nobody has looked yet
+        monkeypatch.setattr(engine, "_spawn", spawn("import time; time.sleep(60)"))
+        stay.tend()
+        assert engine.alive(tmp_path) and "ImportError: nothing there" in engine.fault(tmp_path)
+        write_sealed(engine.folder(tmp_path) / "engine.json", {"pid": children[-1].pid})
+        assert engine.fault(tmp_path) == ""
+        children[-1].kill()
+        children[-1].wait()
+        stay.tend()  # it had started: something else ended it
+        assert engine.fault(tmp_path) == ""
+    finally:
+        engine.leave(tmp_path)
+        for child in children:
+            child.kill()
+            child.wait()
+
+
 def test_settings_that_mean_nothing_are_told(monkeypatch, tmp_path):
     monkeypatch.setenv("LVMVIZ_ENGINE", "maybe")
     with pytest.raises(ValueError, match="on or off"):

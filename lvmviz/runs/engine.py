@@ -54,14 +54,15 @@ def about(base: Path | None = None) -> dict[str, Any]:
 
 
 def fault(base: Path | None = None) -> str:
-    """Why the engine that this process started for this home does not live; "" where none has failed."""
+    """Why the engine that this process started for this home does not work; "" where none has failed.
+
+    The next try does not unsay it: only an engine that has told of itself does.
+    """
     base = (base or home()).absolute()
     stay = _stays.get(base)
-    if stay is None or not stay.pause or alive(base):
+    if stay is None or not stay.last_words or about(base):
         return ""
-    lines = (folder(base) / "output.txt").read_text("utf-8", "replace").split("\n")
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")
-    return f"The engine, which works in the background, could not start: {last[:200]}."
+    return f"The engine, which works in the background, could not start: {stay.last_words}."
 
 
 class _Stay:
@@ -72,6 +73,7 @@ class _Stay:
         self.client = Lock(folder(base) / "clients.lock", shared=True)
         self.child: subprocess.Popen[bytes] | None = None
         self.started, self.pause = 0.0, 0.0  # monotonic seconds, of this process alone
+        self.last_words = ""  # of an engine that could not start
 
     def tend(self) -> None:
         """Start the engine where none lives; one that cannot start is tried again, ever more seldom."""
@@ -81,6 +83,8 @@ class _Stay:
         if gone:
             short = now - self.started < SHORT_S
             self.pause = min(LONGEST_S, 2 * self.pause or WATCH_S) if short else 0.0
+            told = (folder(self.base) / "engine.json").exists()  # it had started; something else ended it
+            self.last_words = "" if told or not short else self._said()
             self.child = None
         if not alive(self.base) and now >= self.started + self.pause:
             self.start()
@@ -91,10 +95,15 @@ class _Stay:
         if not lock.acquire():
             return
         try:
+            (folder(self.base) / "engine.json").unlink(missing_ok=True)  # the one before told it, not this one
             self.child = _spawn(self.base, lock.fileno())
             self.started = time.monotonic()
         finally:
             lock.release()
+
+    def _said(self) -> str:
+        lines = (folder(self.base) / "output.txt").read_text("utf-8", "replace").split("\n")
+        return next((line.strip() for line in reversed(lines) if line.strip()), "it said nothing")[:200]
 
 
 _stays: dict[Path, _Stay] = {}
