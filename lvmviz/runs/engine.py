@@ -95,7 +95,7 @@ class _Stay:
         if not lock.acquire():
             return
         try:
-            (folder(self.base) / "engine.json").unlink(missing_ok=True)  # the one before told it, not this one
+            (folder(self.base) / "engine.json").unlink(missing_ok=True)  # the one before told that
             self.child = _spawn(self.base, lock.fileno())
             self.started = time.monotonic()
         finally:
