@@ -21,7 +21,8 @@ from lvmviz.ui import answers, fit, fit_films, own, plane, plane_films, plane_im
 from lvmviz.ui.derivation_plane import lines
 from lvmviz.ui.fit_end import arrived, flown
 from lvmviz.ui.fit_formula import own_formula
-from lvmviz.ui.fit_refused import path, refused
+from lvmviz.ui.fit_refused import path
+from lvmviz.ui.live import in_the_page
 from lvmviz.ui.plane_answer import Look, answer
 from lvmviz.ui.plane_beside import Beside, beside
 from lvmviz.ui.plane_link import job_of
@@ -42,10 +43,6 @@ GRADIENT = Knob(label="Gradient", help="Exact by quadrature, or estimated from d
 STARTS = Knob(1, 64, "How many q's climb at once.", "Starts", "box")
 STEPS = Knob(1, 400, "The fit stops earlier when it has converged.", "At most this many steps", "box")
 SEED = Knob(0, 9999, "For the draws of q, and for gradients estimated from draws.", "Seed", "box")
-LOADED = (
-    "This fit would run in another process, which does not have the weights of that image's run: take fewer "
-    "starts or steps, or a Gaussian for q"
-)
 CONTOURS, WARPED = "Contours", "Warped grid"
 VIEWS = {CONTOURS: "p filled, q outlined", WARPED: "what q’s map makes of the noise, layer by layer"}
 
@@ -77,12 +74,8 @@ def draw() -> None:
 
 
 def _trace(job: Job) -> Trace | None:
-    """The optimizer's path; the posterior of an image has none in the background, which lacks its weights."""
-    vi = fits.vi(job)
-    if fit.fitted() and job.long and isinstance(vi.target, ImagePosterior):
-        refused(LOADED, vi)
-        return None
-    return path(job)
+    """The optimizer's path; that of an image's posterior is made here: no other process has its weights."""
+    return path(job, in_the_page if isinstance(fits.vi(job).target, ImagePosterior) else ui.live)
 
 
 def _job(controls: ui.Controls, target: Target, q: plane.Q) -> Job:
@@ -145,15 +138,18 @@ def _pictures(
     depends: tuple[object, ...],
 ) -> int:
     """The plane, or the noise's grid in it, and the player; the frame that q stands on."""
-    with ui.head("plane", "Posterior and q", q.family.name()):
+    held = plane.hand(q, made, answers.address() if trace is None else "")
+    name = q.family.name() if held else f"{q.family.name()}; to move it press Back"
+    with ui.head("plane", "Posterior and q", name):
         view = ui.switch("view", "Picture", VIEWS, CONTOURS)
     place = ui.place()
     index = _player(trace)
     with place:
         if view == WARPED:
             upto = plane.layers(q.family)
-            ui.plot("warp", lambda: plane_films.warp(target, q.family, phis[index], upto, ui.dark()),
-                    depends=(*depends, index, upto), height=PICTURE - 62 * (exact.layer_count(q.family) > 1),
+            height = PICTURE - 62 * (exact.layer_count(q.family) > 1)
+            ui.plot("warp", lambda: plane_films.warp(target, q.family, phis[index], upto, ui.dark(), height),
+                    depends=(*depends, index, upto), height=height,
                     alt=f"The noise's grid after {upto} layers of {q.family.name()}")  # fmt: skip
         else:
             ui.plot(
@@ -163,7 +159,7 @@ def _pictures(
                 height=PICTURE,
                 alt=f"{target.name()}: the posterior's regions, and q from the family {q.family.name()}",
                 channel=PLAYER,
-                hand=plane.hand(q, made, answers.address() if trace is None else ""),
+                hand=held,
                 on_hand=plane.dragged(q),
             )
     if trace is not None:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from itertools import pairwise
 
 import hypothesis.strategies as st
 import numpy as np
@@ -273,7 +274,7 @@ def test_starts_stand_round_the_frame_they_are_told():
 
 def test_more_starts_are_never_worse():
     heights = [best_gaussian_plane(Modes(), starts=count).elbo for count in (1, 4, 16, 64)]
-    assert heights == sorted(heights)
+    assert all(more >= fewer - 1e-12 for fewer, more in pairwise(heights))  # nats, where both find the top
 
 
 def test_where_nothing_is_finite_it_says_so():

@@ -1,5 +1,6 @@
 """What Fit q in two dimensions shows: regions, outlines, marginals, maps, numbers, and the hand's answer."""
 
+import io
 import json
 import math
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 from scipy import stats
+from scipy.ndimage import zoom
 
 from lvmviz import (
     MLP,
@@ -40,6 +43,7 @@ from lvmviz import (
 from lvmviz.figures import plane as figures
 from lvmviz.figures import plane_khat, plane_warp
 from lvmviz.figures.level_lines import joined, level_lines
+from lvmviz.figures.mixture_points import png_shades
 from lvmviz.figures.theme import number
 from lvmviz.quadrature import coverage, forward_kl, log_evidence
 from lvmviz.summaries import plane as summaries
@@ -300,7 +304,47 @@ def test_a_cell_of_the_grid_grows_as_its_det_says(family, places):
     off = np.abs(np.log(area[core]) - shown.log_det[core])
     assert np.median(off) < 0.1
     truth = plane_films.truth(Banana(), False)
-    plane_warp.warp(truth, shown.lines, shown.corners, shown.log_det, told="after").checked()
+    margins = figures.Margins(*summaries.margins(family, phi[None], summaries.seen(Banana())))
+    drawn = plane_warp.warp(truth, shown.lines, shown.corners, shown.log_det, margins, told="after").checked()
+    sides = [trace for trace in drawn.data if trace.yaxis == "y2" or trace.xaxis == "x2"]
+    assert len(sides) == 4  # of p and of q
+
+
+def test_a_flow_s_marginals_layer_by_layer():
+    """Before any layer they are normal, after all of them the integral of its density along rows."""
+    family = Flow(layers=3)
+    phi, box = bent(family, (Place(0.2, 0.0, 1.0, 1.5),)), summaries.Box(-6.0, 6.0, -9.0, 9.0)
+    x, across, y, along = summaries.margins(family, phi[None], box, 0)
+    np.testing.assert_allclose(across[0], stats.norm.pdf(x, 0.2, 1.0), atol=0.01)
+    np.testing.assert_allclose(along[0], stats.norm.pdf(y, 0.0, 1.5), atol=0.01)
+    x, across, y, along = summaries.margins(family, phi[None], box, 3)
+    z = torch.from_numpy(np.stack(np.meshgrid(x, y), -1))
+    density = family.log_prob(phi, z.reshape(-1, 2)).exp().numpy().reshape(len(y), len(x))
+    assert np.abs(across[0] - density.sum(0) * (y[1] - y[0])).sum() * (x[1] - x[0]) < 0.04
+    assert np.abs(along[0] - density.sum(1) * (x[1] - x[0])).sum() * (y[1] - y[0]) < 0.04
+    assert np.abs(across[0] - stats.norm.pdf(x, 0.2, 1.0)).max() > 0.05
+
+
+@pytest.mark.parametrize("family", [FullRank(), MixtureQ(parts=2)], ids=repr)
+def test_a_narrow_q_has_a_round_marginal(family):
+    places = [Place(0.3, 0.2, 0.05, 0.05, 0.0, 0.5), Place(4.0, 1.0, 0.04, 0.04, 0.0, 0.5)]
+    phi = summaries.phi_at(family, places[: 2 if isinstance(family, MixtureQ) else 1])
+    x, across, y, along = summaries.margins(family, phi[None], summaries.Box(-50.0, 50.0, -50.0, 50.0))
+    for line, density in ((x, across[0]), (y, along[0])):
+        assert np.trapezoid(density, line) == pytest.approx(1.0, abs=1e-3)
+        assert (np.diff(line) > 0).all()
+
+
+def test_a_picture_of_few_shades_is_what_was_painted():
+    index = np.arange(12, dtype=np.uint8).reshape(3, 4) % 5
+    palette = [(10, 20, 30, 4 * shade) for shade in range(5)]
+    with Image.open(io.BytesIO(png_shades(index, palette))) as picture:
+        np.testing.assert_array_equal(np.asarray(picture.convert("RGBA")), np.array(palette)[index])
+
+
+def test_a_finer_grid_is_straight_between_the_nodes():
+    values = np.random.default_rng(0).normal(size=(5, 5))
+    np.testing.assert_allclose(figures.finer(values, 3), zoom(values, 3, order=1), atol=1e-12)
 
 
 def test_before_any_layer_the_grid_is_square():

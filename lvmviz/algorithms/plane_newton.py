@@ -44,31 +44,31 @@ class Hill(NamedTuple):
 
     def sound(self) -> Tensor:
         """Which of them are finite, (B,)."""
-        finite = self.value.isfinite() & self.gradient.isfinite().all(-1)
-        return finite & self.hessian.isfinite().all(-1).all(-1)
+        return (self.value + self.gradient.sum(-1) + self.hessian.sum((-2, -1))).isfinite()
 
 
 def climbed(log_joint: LogJoint, frame: Frame, rule: Rule, settled: float) -> tuple[Frame, Hill]:
-    """Where Newton's steps within a trusted radius end, and the ELBO there."""
-    live = torch.arange(len(frame.centre))
-    hill = hill_at(log_joint, frame, rule, live)
-    radius = torch.ones_like(hill.value)
+    """Where Newton's steps within a trusted radius end, and the ELBO there; q's with none stay."""
+    hill = hill_at(log_joint, frame, rule, torch.arange(len(frame.centre)))
+    live = hill.sound().nonzero()[:, 0]
+    at, here, radius = Frame(*picked(frame, live)), Hill(*picked(hill, live)), torch.ones(len(live)).double()
     for _ in range(STEPS):
-        here = Hill(*picked(hill, live))
-        step, gain, last = _step(here, radius[live], settled)
-        moved = _moved(Frame(*picked(frame, live)), step)
+        if not len(live):
+            break
+        step, gain, last = _step(here, radius, settled)
+        moved = _moved(at, step)
         new = hill_at(log_joint, moved, rule, live)
         rise = new.value - here.value
         good = (rise >= -1e-14 * (1.0 + here.value.abs())) & new.sound()
-        frame = Frame(*_put(frame, moved, live, good))
-        hill = Hill(*_put(hill, new, live, good))
-        wider = torch.where(rise > 0.5 * gain, 2.0 * radius[live], radius[live]).clamp(max=LONGEST)
-        trusted = torch.where(good, wider, 0.25 * step.norm(dim=-1))
-        radius = radius.index_copy(0, live, trusted)
-        live = live[~last & (trusted > 1e-9)]
-        if not len(live):
-            break
-    return frame, hill
+        at, here = Frame(*_better(at, moved, good)), Hill(*_better(here, new, good))
+        wider = torch.where(rise > 0.5 * gain, 2.0 * radius, radius).clamp(max=LONGEST)
+        radius = torch.where(good, wider, 0.25 * step.norm(dim=-1))
+        goes = ~last & (radius > 1e-9)
+        if not bool(goes.all()):
+            frame, hill = Frame(*_put(frame, at, live)), Hill(*_put(hill, here, live))
+            at, here = Frame(*picked(at, goes)), Hill(*picked(here, goes))
+            live, radius = live[goes], radius[goes]
+    return Frame(*_put(frame, at, live)), Hill(*_put(hill, here, live))
 
 
 def picked(parts: Iterable[Tensor], rows: Tensor) -> Iterator[Tensor]:
@@ -76,9 +76,14 @@ def picked(parts: Iterable[Tensor], rows: Tensor) -> Iterator[Tensor]:
     return (part[rows] for part in parts)
 
 
-def _put(old: Iterable[Tensor], new: Iterable[Tensor], rows: Tensor, good: Tensor) -> Iterator[Tensor]:
-    """The old parts with those of the new in these rows, where they are good."""
-    return (a.index_copy(0, rows[good], b[good]) for a, b in zip(old, new, strict=True))
+def _better(old: Iterable[Tensor], new: Iterable[Tensor], good: Tensor) -> Iterator[Tensor]:
+    """The new parts where they are good, else the old."""
+    return (torch.where(good.view(-1, *[1] * (a.ndim - 1)), b, a) for a, b in zip(old, new, strict=True))
+
+
+def _put(old: Iterable[Tensor], new: Iterable[Tensor], rows: Tensor) -> Iterator[Tensor]:
+    """The old parts with the new ones in these rows."""
+    return (a.index_copy(0, rows, b) for a, b in zip(old, new, strict=True))
 
 
 def _step(hill: Hill, radius: Tensor, settled: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -86,18 +91,16 @@ def _step(hill: Hill, radius: Tensor, settled: float) -> tuple[Tensor, Tensor, T
 
     From a saddle it goes along the axis that curves upwards most.
     """
-    sound = hill.sound()
-    curves, axes = torch.linalg.eigh(torch.where(sound[:, None, None], hill.hessian, 0.0))
-    gradient = torch.where(sound[:, None], hill.gradient, 0.0)
-    along = (axes * gradient[..., None]).sum(-2) / (curves.abs() + 1e-14)
+    curves, axes = torch.linalg.eigh(hill.hessian)
+    along = (axes * hill.gradient[..., None]).sum(-2) / (curves.abs() + 1e-14)
     step = (axes * along[:, None, :]).sum(-1)
-    gain = 0.5 * (step * gradient).sum(-1)
+    gain = 0.5 * (step * hill.gradient).sum(-1)
     last = gain < settled * (1.0 + hill.value.abs())
     up = last & (curves[:, -1] > SADDLE)
     step = torch.where(up[:, None], radius[:, None] * axes[..., -1], step)
     gain = torch.where(up, 0.5 * curves[:, -1] * radius**2, gain)
     shrink = (radius / step.norm(dim=-1).clamp(min=1e-300)).clamp(max=1.0)
-    return step * shrink[:, None], gain, (last & ~up) | ~sound
+    return step * shrink[:, None], gain, last & ~up
 
 
 def _moved(frame: Frame, step: Tensor) -> Frame:

@@ -23,7 +23,12 @@ SHARP, FILL, LINE = 4, 0.28, 0.45  # pixels a node; strengths of a level and of 
 
 def address(pixels: np.ndarray) -> str:
     """A picture (H, W, 4) uint8 as the address of a PNG."""
-    return f"data:image/png;base64,{base64.b64encode(png(np.ascontiguousarray(pixels))).decode('ascii')}"
+    return png_address(png(np.ascontiguousarray(pixels)))
+
+
+def png_address(file: bytes) -> str:
+    """A PNG file as an address."""
+    return f"data:image/png;base64,{base64.b64encode(file).decode('ascii')}"
 
 
 def sprite(tiles: np.ndarray) -> str:

@@ -227,10 +227,22 @@ def png(pixels: np.ndarray) -> bytes:
     height, width, _ = pixels.shape
     lines = pixels.reshape(height, -1)
     up = np.diff(lines, axis=0, prepend=np.zeros_like(lines[:1]))  # filter 2: what the line above has not
-    body = np.concatenate([np.full((height, 1), 2, np.uint8), up], 1).tobytes()
-    header = struct.pack(">IIBBBBB", width, height, 8, 6, 0, 0, 0)
-    parts = _chunk(b"IHDR", header) + _chunk(b"IDAT", zlib.compress(body, 6)) + _chunk(b"IEND", b"")
-    return b"\x89PNG\r\n\x1a\n" + parts
+    return _file(up, 2, width, 6, b"")
+
+
+def png_shades(index: np.ndarray, palette: Sequence[tuple[int, int, int, int]]) -> bytes:
+    """A picture (height, width) uint8 of at most 256 colours (red, green, blue, opacity), as a PNG file."""
+    colours = np.array(palette, np.uint8)
+    told = _chunk(b"PLTE", colours[:, :3].tobytes()) + _chunk(b"tRNS", colours[:, 3].tobytes())
+    return _file(index, 0, index.shape[1], 3, told)
+
+
+def _file(lines: np.ndarray, way: int, width: int, colour: int, told: bytes) -> bytes:
+    """Lines (height, bytes), each filtered this way, of a colour type, and what is told before them."""
+    body = np.concatenate([np.full((len(lines), 1), way, np.uint8), lines], 1).tobytes()
+    header = struct.pack(">IIBBBBB", width, len(lines), 8, colour, 0, 0, 0)
+    parts = (_chunk(b"IHDR", header), told, _chunk(b"IDAT", zlib.compress(body, 6)), _chunk(b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
 
 
 def _chunk(name: bytes, body: bytes) -> bytes:

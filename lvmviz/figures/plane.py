@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
-import scipy.ndimage
 
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import Drawing, scatter
 from lvmviz.figures.film import Film
-from lvmviz.figures.latent import address
+from lvmviz.figures.latent import png_address
 from lvmviz.figures.level_lines import joined
 from lvmviz.figures.marks import moving
+from lvmviz.figures.mixture_points import png_shades
 from lvmviz.figures.theme import Tokens, fill
 
 HEIGHT = 470
@@ -23,6 +23,7 @@ _WIDE, _TALL = 0.88, 0.86  # parts of the figure that the plane itself takes; th
 _APART = 0.012
 _HEADROOM, _ABOVE = 1.8, 1.05  # a marginal's axis, at least: in the posterior's peaks, and in q's
 _SHARP, _BAND, _LINE, _DEEP = 3, 0.12, 0.35, 12.0  # pixels a node, strengths, nats below the last level
+_SHADES = 64
 BELL = np.linspace(-4.5, 4.5, 73)
 
 
@@ -93,8 +94,8 @@ def picture(
         x, y = joined(pieces)
         line = {"color": colours.q_mark, "width": width}
         film.figure.add_trace(scatter(mode="lines", x=x, y=y, line=line, hoverinfo="skip"))
-    _draw_margins(film, margins, colours)
-    _make_room(film, truth, margins)
+    draw_margins(film, margins, colours)
+    make_room(film, truth, margins)
     _say(film.figure, [names[0], names[1], *([second_name] if second_name else [])], colours)
     return film, traces
 
@@ -149,18 +150,28 @@ def bands(log_density: np.ndarray, levels: np.ndarray, *, dark: bool = False) ->
     It is the address of a picture: contours of numbers would be the browser's work.
     """
     low = float(levels.min()) - _DEEP
-    heights = np.maximum(np.nan_to_num(log_density, nan=low, neginf=low), low)
-    times = max(1, round(_SHARP * 180 / len(heights)))
-    fine = heights if times == 1 else np.asarray(scipy.ndimage.zoom(heights, times, order=1))
-    steep = np.maximum(np.hypot(*np.gradient(fine)), 1e-9)  # nats a pixel
+    heights = np.maximum(np.nan_to_num(log_density, nan=low, neginf=low), low).astype(np.float32)
+    fine = finer(heights, max(1, round(_SHARP * 180 / len(heights))))
+    flat = 1.0 / np.maximum(np.hypot(*np.gradient(fine)), np.float32(1e-9))  # pixels a nat
     clear = np.ones_like(fine)
     for level in levels.tolist():
-        away = (fine - level) / steep  # pixels from the line: a pixel that it crosses is partly within
-        clear *= 1.0 - _BAND * np.clip(away + 0.5, 0.0, 1.0)
-        clear *= 1.0 - _LINE * np.clip(1.0 - np.abs(away), 0.0, 1.0)
-    body = np.broadcast_to(np.array(theme.rgb(theme.tokens(dark).posterior), np.uint8), (*fine.shape, 3))
-    strength = np.round(63.0 * (1.0 - clear)).astype(np.uint8) * 4  # few shades make a small file
-    return address(np.concatenate([body, strength[..., None]], -1)[::-1])
+        away = (fine - np.float32(level)) * flat  # pixels from the line: one that it crosses is partly within
+        clear *= 1.0 - _BAND * (away + 0.5).clip(0.0, 1.0)
+        clear *= 1.0 - _LINE * (1.0 - np.abs(away)).clip(0.0, 1.0)
+    strength = np.rint((_SHADES - 1) * (1.0 - clear)).astype(np.uint8)  # few shades make a small file
+    colour = theme.rgb(theme.tokens(dark).posterior)
+    return png_address(png_shades(strength[::-1], [(*colour, 4 * shade) for shade in range(_SHADES)]))
+
+
+def finer(values: np.ndarray, times: int) -> np.ndarray:
+    """So many times as many nodes along either side of a grid (n, n), straight between the old ones."""
+    if times == 1:
+        return values
+    at = np.linspace(0.0, len(values) - 1.0, times * len(values))
+    below = np.minimum(at.astype(int), len(values) - 2)
+    share = (at - below).astype(values.dtype)
+    rows = values[below] + share[:, None] * (values[below + 1] - values[below])
+    return rows[:, below] + share * (rows[:, below + 1] - rows[:, below])
 
 
 def image(source: str, x: np.ndarray, y: np.ndarray) -> dict[str, Any]:
@@ -200,7 +211,8 @@ def _draw_part(film: Film, part: Part, thin: bool, colours: Tokens) -> list[int]
     return made
 
 
-def _draw_margins(film: Film, margins: Margins, colours: Tokens) -> None:
+def draw_margins(film: Film, margins: Margins, colours: Tokens) -> None:
+    """q's marginals at both sides."""
     line = {"color": colours.q_mark, "width": 2.0, "simplify": False}
     top = scatter(mode="lines", line=line, yaxis="y2", hoverinfo="skip")
     side = scatter(mode="lines", line=line, xaxis="x2", hoverinfo="skip")
@@ -217,7 +229,7 @@ def _draw_margins(film: Film, margins: Margins, colours: Tokens) -> None:
         film.affine(film.last(), rows, BELL, height)
 
 
-def _make_room(film: Film, truth: Truth, margins: Margins) -> None:
+def make_room(film: Film, truth: Truth, margins: Margins) -> None:
     """Room for q's marginals where q is narrower than the posterior, in every frame."""
     across, along = (_top(own, told, margins.normal) for (_, own), told in
                      zip(truth.marginals, (margins.across, margins.along), strict=True))  # fmt: skip

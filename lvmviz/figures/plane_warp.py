@@ -9,9 +9,10 @@ from PIL import Image, ImageDraw
 
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import Drawing, scatter
+from lvmviz.figures.film import Film
 from lvmviz.figures.latent import address
 from lvmviz.figures.level_lines import joined
-from lvmviz.figures.plane import HEIGHT, Truth, image, panel
+from lvmviz.figures.plane import HEIGHT, Margins, Truth, draw_margins, image, make_room, panel
 from lvmviz.figures.theme import fill, number
 
 PIXELS, OVER = 360, 2  # of the picture of cells along a side, and how much larger it is painted
@@ -24,6 +25,7 @@ def warp(
     lines: np.ndarray,
     corners: np.ndarray,
     log_det: np.ndarray,
+    margins: Margins,
     *,
     told: str,
     axes: tuple[str, str] = ("x", "y"),
@@ -32,7 +34,7 @@ def warp(
 ) -> Drawing:
     """Lines (N, n, 2) of a grid over its cells (m, m), darker where det J is small: q is densest there.
 
-    `told` says how many layers have acted.
+    `told` says how many layers have acted, `margins` is what they make of the noise's marginals.
     """
     colours = theme.tokens(dark)
     made = panel(truth, axes, colours, height)
@@ -43,6 +45,9 @@ def warp(
     made.add_trace(
         scatter(x=x, y=y, mode="lines", line={"color": colours.q_mark, "width": 1.0}, hoverinfo="skip")
     )
+    film = Film(made, 1)
+    draw_margins(film, margins, colours)
+    make_room(film, truth, margins)
     low, high = (math.exp(float(end)) for end in (log_det.min(), log_det.max()))
     span = f"det J = {_brief(low)} everywhere" if log_det.max() - log_det.min() < LEAST else (
         f"det J from {_brief(low)} (dark: squeezed) to {_brief(high)} (light: stretched)")  # fmt: skip

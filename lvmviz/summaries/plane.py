@@ -26,6 +26,7 @@ REGIONS = (0.5, 0.9)  # of q's within its outlines
 GRID, FINE, MANY = 180, 540, 1000  # nodes along a side; more of them where so many cells say that it is thin
 TURNS = 72  # points of an outline
 MARGIN_POINTS = 161  # of a marginal
+OWN = np.linspace(-5.0, 5.0, 51)  # and of a part of q's own, sds
 FAR, ROOM = 1.0, 0.13  # times the middle 80 %: how far a tail is followed; of the width: room on both sides
 EVEN = 3.0  # a picture that is longer than this in one direction has a scale of its own for each axis
 WIDEST, TALLEST = 2.6, 1.1  # of a picture whose axes have one scale: its width by its height, and back
@@ -239,10 +240,21 @@ def total(
     return x, y, heights.reshape(count, count), levels
 
 
-def margins(family: Plane, phis: Tensor, box: Box) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """q's marginals: places (n,) and densities (T, n) along x, then the same along y, for phis (T, P)."""
+def margins(
+    family: Plane, phis: Tensor, box: Box, upto: int | None = None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """q's marginals: places (n,) and densities (T, n) along x, then the same along y, for phis (T, P).
+
+    Those of a flow after its first `upto` layers, or all. The places are closer where a single q is narrow.
+    """
     x, y = (np.linspace(*ends, MARGIN_POINTS) for ends in ((box.left, box.right), (box.bottom, box.top)))
-    across, along = (_density(family, phis, axis, line) for axis, line in ((0, x), (1, y)))
+    if isinstance(family, Stack):
+        drawn = [_by_draws(family, tuple(phi), box, upto) for phi in phis.tolist()]
+        across, along = (np.stack(sides) for sides in zip(*drawn, strict=True))
+    else:
+        if len(phis) == 1:
+            x, y = (_closer(family, phis[0], axis, line) for axis, line in ((0, x), (1, y)))
+        across, along = (_density(family, phis, axis, line) for axis, line in ((0, x), (1, y)))
     return x, across, y, along
 
 
@@ -253,22 +265,39 @@ def spreads(family: Plane, phis: Tensor) -> tuple[np.ndarray, np.ndarray]:
     return first, second
 
 
+def _closer(family: Plane, phi: Tensor, axis: int, line: np.ndarray) -> np.ndarray:
+    """The places and, round each part of q, others by its own width."""
+    each = family.frames(phi).each
+    mean, sd = (part[:, axis, None].numpy() for part in (each.centre, each.sds()))
+    own = (mean + sd * OWN).ravel()
+    return np.unique(np.concatenate([line, own[(own > line[0]) & (own < line[-1])]]))
+
+
 def _density(family: Plane, phis: Tensor, axis: int, line: np.ndarray) -> np.ndarray:
-    """The marginal density (T, n) at places (n,) of an axis: a sum of normals, or of a flow by its draws."""
-    if isinstance(family, Stack):
-        return np.stack([_by_draws(family, phi, axis, line) for phi in phis])
+    """The marginal density (T, n) at places (n,) of an axis: a sum of normals."""
     log_weights, each = family.frames(phis)
     mean, sd = (part[..., axis, None].numpy() for part in (each.centre, each.sds()))  # (T, M, 1)
     bells = np.exp(-0.5 * ((line - mean) / sd) ** 2) / (math.sqrt(2.0 * math.pi) * sd)
     return (log_weights.exp().numpy()[..., None] * bells).sum(-2)
 
 
-def _by_draws(family: Plane, phi: Tensor, axis: int, line: np.ndarray) -> np.ndarray:
-    """Even draws counted between the places and smoothed: a picture's accuracy, not a number's."""
-    z = family.sample(phi, torch.from_numpy(_even(4096)))[:, axis].numpy()
-    step = line[1] - line[0]
-    counts, _ = np.histogram(z, np.append(line, line[-1] + step) - 0.5 * step)
-    return gaussian_filter1d(counts / (len(z) * step), 1.2, mode="constant")
+@functools.lru_cache(maxsize=1024)
+def _by_draws(
+    family: Stack, phi: tuple[float, ...], box: Box, upto: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Both marginals (n,): even draws counted and smoothed, to a picture's accuracy, not a number's.
+
+    Kept, as every drawing of a fit that goes on asks for those of all its steps.
+    """
+    noise = torch.from_numpy(_even(4096))
+    with torch.no_grad():
+        z, _ = family.warp(torch.tensor(phi, dtype=torch.float64), noise, upto)
+    found = []
+    for axis, (low, high) in enumerate(((box.left, box.right), (box.bottom, box.top))):
+        step = (high - low) / (MARGIN_POINTS - 1)
+        counts, _ = np.histogram(z[:, axis].numpy(), MARGIN_POINTS, (low - 0.5 * step, high + 0.5 * step))
+        found.append(gaussian_filter1d(counts / (len(z) * step), 1.2, mode="constant"))
+    return found[0], found[1]
 
 
 @functools.lru_cache(maxsize=4)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import streamlit as st
 
@@ -28,13 +28,13 @@ REMEDIES: tuple[tuple[str, str, Choice], ...] = (
 )
 
 
-def path(job: Job) -> Trace | None:
+def path(job: Job, computed: Callable[[Job], Trace | None] = live) -> Trace | None:
     """The optimizer's path, once it has set out; where there can be none, why, and q stays where it is."""
     if not fit.fitted():
         frame.place()
         return None
     try:
-        return live(job)
+        return computed(job)
     except ValueError as fault:
         refused(str(fault), summaries.vi(job))
         return None

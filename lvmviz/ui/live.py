@@ -65,6 +65,26 @@ def live(job: Job, growing: int = 0, beside: str = "") -> Trace | None:
         return _watched(job, growing, beside) if engine.wanted() else _without_engine(job)
 
 
+def in_the_page(job: Job) -> Trace:
+    """The trace of a job that no other process can do: computed here, with progress and a stop.
+
+    Raises ValueError where that would take longer than anybody waits, or when the job cannot start.
+    """
+    seconds = _seconds(job)
+    if seconds > BEARABLE_S:
+        raise ValueError(
+            f"This cannot run in the background, and here it may take {run_words.duration(seconds)}: "
+            "take fewer starts or fewer steps"
+        )
+    with st.container(key="live"):
+        return _inline(job)
+
+
+def _seconds(job: Job) -> float:
+    """How long a job may take on one core."""
+    return LONG_S * job.steps * job.algorithm.effort() / LONG
+
+
 def _watched(job: Job, growing: int, beside: str) -> Trace | None:
     run = background.run_of(job, beside)
     if run is None:
@@ -105,7 +125,7 @@ def _without_engine(job: Job) -> Trace | None:
     run = background.finished_run(job)
     if run is not None:
         return background.trace_of(run)
-    seconds = LONG_S * job.steps * job.algorithm.effort() / LONG
+    seconds = _seconds(job)
     off = "Work in the background is switched off (LVMVIZ_ENGINE=off)"
     if seconds > BEARABLE_S:
         raise ValueError(

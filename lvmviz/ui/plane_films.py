@@ -21,12 +21,17 @@ from lvmviz.runs.job import Trace
 from lvmviz.summaries import fit as fits
 from lvmviz.summaries import plane as summaries
 from lvmviz.summaries import plane_numbers
+from lvmviz.summaries.image_posterior import ImagePosterior
 from lvmviz.summaries.plane_numbers import Best, Draws
 from lvmviz.targets import Target
 from lvmviz.ui.plane import Q
 from lvmviz.ui.plane_beside import Beside
 
-AXES = {LogisticRegression: ("intercept", "slope"), EightSchools: ("mu, points", "log tau")}
+AXES = {
+    LogisticRegression: ("intercept", "slope"),
+    EightSchools: ("mu, points", "log tau"),
+    ImagePosterior: ("first latent", "second latent"),
+}
 
 KEPT, FRAME = 64_000_000, 10_000  # bytes of all pictures that are kept, and of a frame
 
@@ -109,8 +114,8 @@ def _short(x: float) -> str:
     return number(x, 3 if x < 10.0 else 1) if x < 1e5 else f"{x:.1e}".replace("e+0", "e")
 
 
-def warp(target: Target, family: Plane, phi: Any, upto: int, dark: bool) -> Drawing:
-    """The noise's grid after so many layers."""
+def warp(target: Target, family: Plane, phi: Any, upto: int, dark: bool, height: int) -> Drawing:
+    """The noise's grid after so many layers; its height in px."""
     count = plane_numbers.layer_count(family)
     shown = plane_numbers.warp(family, phi, upto)
     told = (
@@ -125,9 +130,11 @@ def warp(target: Target, family: Plane, phi: Any, upto: int, dark: bool) -> Draw
         shown.lines,
         shown.corners,
         shown.log_det,
+        figures.Margins(*summaries.margins(family, phi[None], summaries.seen(target), upto)),
         told=told,
         axes=axes(target),
         dark=dark,
+        height=height,
     )
 
 

@@ -163,4 +163,11 @@ def test_the_posterior_of_an_image_of_a_finished_run_can_be_fitted(tmp_path, mon
     before = told(app)["said"]
     sound(fit.click().run())
     assert not app.error
-    assert before > told(opened(**{**dict(app.query_params), "step": "last"}))["said"]
+    link = {**dict(app.query_params), "step": "last"}
+    assert before > told(opened(**link))["said"]
+    monkeypatch.setattr("lvmviz.runs.job.LONG", 1.0)  # all is long, and this is done here nevertheless
+    flow = opened(**{**link, "family": "Flow", "steps": "3", "starts": "1", "q": ""})
+    assert not flow.error and "Press Fit: an optimizer" not in words(flow)
+    assert [run.job.id for run in Store(tmp_path).runs()] == [job.id]
+    far = opened(**{**link, "family": "Flow", "steps": "400", "starts": "64", "q": ""})
+    assert "take fewer starts" in far.error[0].value

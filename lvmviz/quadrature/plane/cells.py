@@ -111,12 +111,13 @@ def _crest(x: np.ndarray, log_p: np.ndarray, height: np.ndarray) -> np.ndarray:
     """The highest (n,) that lines (n, 7, 7) get, at or between their nodes x (n, 7)."""
     best = log_p.argmax(-1)
     top = best.clip(1, 5)
-    three = top[..., None] + np.arange(-1, 2)
-    f0, f1, f2 = np.moveaxis(np.take_along_axis(log_p, three, -1), -1, 0)
-    x0, x1, x2 = np.moveaxis(x[np.arange(len(x))[:, None, None], three], -1, 0)
+    first = np.arange(0, log_p.size, 7).reshape(best.shape)  # of every line, in the whole
+    row = np.arange(0, x.size, 7)[:, None]
+    heights = log_p.ravel()
+    f0, f1, f2 = (heights[first + top + k] for k in (-1, 0, 1))
+    x0, x1, x2 = (x.ravel()[row + top + k] for k in (-1, 0, 1))
     right = f2 > f0
-    outer = np.where(right, top + 2, top - 2).clip(0, 6)
-    beyond = np.take_along_axis(log_p, outer[..., None], -1)[..., 0]
+    beyond = heights[first + np.where(right, top + 2, top - 2).clip(0, 6)]
     inner, beside = np.where(right, f0, f2), np.where(right, f2, f0)
     room = np.where(best == top, np.minimum(f1 - inner, beside - beyond), EDGE * (beside - f1))
     left_slope, right_slope = (f1 - f0) / (x1 - x0), (f2 - f1) / (x2 - x1)
@@ -124,7 +125,7 @@ def _crest(x: np.ndarray, log_p: np.ndarray, height: np.ndarray) -> np.ndarray:
     slope = left_slope + bend * (x1 - x0)
     rise = f1 - np.maximum(f1, beside) - np.where(bend < 0, 0.25 * slope * slope / bend, 0.0)
     rise = np.maximum(np.minimum(rise, room), 0.0)
-    at_best = np.take_along_axis(height, best[..., None], -1)[..., 0]
+    at_best = height.ravel()[first + best]
     told = np.isfinite(rise) & (at_best > -ROUNDED)
     return (at_best + np.where(told, rise, 0.0)).max(-1)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -15,10 +16,10 @@ import torch
 from torch import Tensor
 
 from lvmviz.divergences import Decomposition
-from lvmviz.families import Family, Plane, Stack
+from lvmviz.families import Family, Plane
 from lvmviz.quadrature.exact import Integral
 from lvmviz.quadrature.plane.cells import UNSEEN, Cells, refined, unseen
-from lvmviz.quadrature.plane.gap import forwards, in_the_noise, on_the_plane, weighed
+from lvmviz.quadrature.plane.gap import REACH, forwards, parts, weighed
 from lvmviz.quadrature.plane.mass import as_numpy, axes, joint
 from lvmviz.quadrature.plane.nested import marginal as along_rows
 from lvmviz.quadrature.plane.over_q import expectations
@@ -27,6 +28,7 @@ from lvmviz.targets import Target
 
 MEAN, VARIANCE = -2.0, -3.0  # slopes of a marginal's tail from which on there is none
 STILL = 1e-3  # nats per e-fold: less is no fall
+NEAR = 100.0  # of the frame's scales
 CELLS_END = 60.0  # e-folds that the cells reach at least
 Phi = Tensor | Sequence[float]
 
@@ -50,25 +52,51 @@ def log_evidence(target: Target) -> Integral:
 def decompose(target: Target, family: Family, phi: Phi) -> Decomposition:
     """The evidence and every term of the ELBO's presentations, nats; `error` bounds how far sums are off.
 
-    What q averages is averaged in q's own coordinates; KL(q || p) is the integral of q log(q/p) - q + p over
-    the plane, on p's cells, whose integrand is never negative. Infinite terms are inf or -inf.
+    What q averages is averaged in q's own noise. KL(q || p) is the integral of q log(q/p) - q + p over the
+    plane: the first over q again, by a rule that shares no node with the ELBO's, and p's mass on p's cells,
+    so that a wrong log p(x) shows. Infinite terms are inf or -inf.
     """
-    p, (q, numbers), log_p = joint(target), checked(family, phi), as_numpy(target.log_prob)
+    p, (q, numbers) = joint(target), checked(family, phi)
 
     def terms(z: Tensor, log_q: Tensor) -> Tensor:
-        joint_, prior, likelihood = map(possible, target.log_terms(z))
-        return torch.stack([joint_ - log_q, joint_, -log_q, likelihood, log_q - prior])
+        joint_, prior, _ = map(possible, target.log_terms(z))
+        return torch.stack([joint_ - log_q, -log_q, log_q - prior])
 
-    found = expectations(q, numbers, terms)
-    if isinstance(q, Stack):
-        apart = in_the_noise(p, log_p, q, numbers)
-    else:
-        apart = on_the_plane(p, log_p, q, numbers, terms if found is None else None)
-    value, error = found or (part[1:] for part in apart)
-    kl = Integral(apart[0][0], apart[1][0] + p.log_total.error)
-    elbo, joint_, entropy, likelihood, kl_prior = map(Integral, value.tolist(), error.tolist())
-    told = (p.log_total, elbo, kl, joint_, entropy, likelihood, kl_prior)
+    found, again = expectations(q, numbers, terms)
+    elbo, entropy, kl_prior = map(Integral, found.value.tolist(), found.error.tolist())
+    gap = Integral(again.value[0], again.error[0])
+    if _reaches(q, numbers, _holes(target)):
+        elbo = gap = Integral(-math.inf)
+    kl = max(0.0, p.log_total - gap + math.expm1(p.rules[0] - p.log_total))
+    likelihood = Integral(elbo + kl_prior, elbo.error + kl_prior.error)  # the same nodes': its own integral
+    joint_ = Integral(elbo - entropy, elbo.error + entropy.error)
+    told = (
+        p.log_total,
+        elbo,
+        Integral(kl, gap.error + p.log_total.error),
+        joint_,
+        entropy,
+        likelihood,
+        kl_prior,
+    )
     return Decomposition(*told, error=_error(told))
+
+
+@lru_cache(maxsize=64)
+def _holes(target: Target) -> np.ndarray:
+    """Nodes (n, 2) not far from p's mass at which p is nothing."""
+    p = joint(target)
+    z = p.cells.z[np.isneginf(p.cells.log_p)]
+    near = np.abs((z - p.frame.centre) @ np.linalg.inv(p.frame.factor).T).max(-1, initial=0.0) < NEAR
+    return z[near]
+
+
+def _reaches(family: Plane, phi: Tensor, z: np.ndarray) -> bool:
+    """Whether q is a number above 0 at any of these places (n, 2)."""
+    if not len(z):
+        return False
+    centre, sds = parts(family, phi)
+    return bool((np.abs(z[:, None] - centre) < REACH * sds).all(-1).any())
 
 
 def possible(log_density: Tensor) -> Tensor:

@@ -61,7 +61,7 @@ class Mass(NamedTuple):
 
 def clean(values: np.ndarray) -> np.ndarray:
     """Undefined is impossible: log of a negative number in a formula, inf - inf far away."""
-    return np.where(np.isnan(values), -np.inf, values)
+    return np.fmax(values, -np.inf)
 
 
 def as_numpy(log_density: Callable[[Tensor], Tensor]) -> LogDensity:

@@ -31,7 +31,7 @@ NOT_SEEN = 50.0  # nats above what was taken for a row's top: rounding, of a den
 CAUTION = 200.0  # QUADPACK's
 
 
-Height = Callable[[np.ndarray, np.ndarray], np.ndarray]  # row (n, 1), w (n, S) -> nats (n, S) per w
+Height = Callable[[np.ndarray, np.ndarray], np.ndarray]  # row (n, 1), w (n or 1, S) -> nats (n, S) per w
 
 
 class Line(NamedTuple):
@@ -63,9 +63,9 @@ def marginal(
     """
 
     def height(row: np.ndarray, w: np.ndarray) -> np.ndarray:
-        z = np.empty((*w.shape, 2))
+        z = np.empty((len(row), w.shape[1], 2))
         z[..., along.axis], z[..., 1 - along.axis] = along.to_z(w), rows[row]
-        return log_f(z.reshape(-1, 2)).reshape(w.shape) + along.log_slope(w)
+        return log_f(z.reshape(-1, 2)).reshape(z.shape[:-1]) + along.log_slope(w)
 
     modes, widths, tops = _modes(height, len(rows))
     top = tops.max(1)
@@ -91,7 +91,7 @@ def marginal(
 def _modes(height: Height, count: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The highest local maxima of every row, their widths and heights (n, MODES); -inf where none is."""
     row = np.arange(count)[:, None]
-    seen = height(row, np.broadcast_to(LOOK, (count, len(LOOK))))
+    seen = height(row, LOOK[None])
     inner = seen[:, 1:-1]
     peak = np.where((inner >= seen[:, :-2]) & (inner > seen[:, 2:]), inner, -np.inf)
     best = np.argsort(-peak, axis=1)[:, :MODES] + 1

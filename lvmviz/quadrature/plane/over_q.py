@@ -1,82 +1,117 @@
-"""Expectations over q in its own coordinates: Gauss-Hermite of two orders, and cells of the noise beyond."""
+"""Expectations over q in its own noise: smooth rules first, finer ones and cells where these do not agree.
+
+All by two rules that share no node, so that the ELBO and KL(q || p) are integrals of their own.
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.families import MixtureQ, Plane, Stack
-from lvmviz.families.plane import standard
-from lvmviz.quadrature.plane.cells import Cells, grid, looked_at, refined
-from lvmviz.quadrature.plane.coordinates import Frame
+from lvmviz.families import Plane
+from lvmviz.quadrature.plane.images import Images, images, thin_in
+from lvmviz.quadrature.plane.noise import Rules, coarse, fine
+from lvmviz.quadrature.plane.noise_cells import Terms, by_cells
 
-Terms = Callable[[Tensor, Tensor], Tensor]  # z (S, 2), log q (S,) -> (R, S)
-Draw = Callable[[Tensor], tuple[Tensor, Tensor]]  # noise (S, 2) -> z (S, 2), log q (S,)
-
-ORDERS = (20, 32)
-LEAST = 1e-22  # weight of a node that is left out
-AGREE = 1e-6  # nats between the orders: more, and the noise is cut into cells
-ENOUGH = 5e-7  # nats of a cell
-TOLERANCE = 1e-10  # of the whole, a cell
-_SIDE = np.arcsinh([1.0, 2.2, 4.0, 7.0, 12.0, 38.0])
-EDGES = np.concatenate([-_SIDE[::-1], [0.0], _SIDE])  # of the noise's first cells
-NOISE = Frame(np.zeros(2), np.eye(2))
+AGREE = 5e-6  # nats between rules of a term, or SHARE of it where that is more
+NEARLY = 30.0  # times as far may the halves of a finer lattice be apart
+LATER = 0.2  # of that, at most, is how far their union is off: it converges by a power of sqrt(2) faster
+ENOUGH = 5e-6  # nats of all cells
+SHARE = 1e-11
+ROUNDING = 3e-13  # of a term's size
 
 
-def expectations(family: Plane, phi: Tensor, terms: Terms) -> tuple[np.ndarray, np.ndarray] | None:
-    """E_q of every term (R,), and how far each may be off; -inf and inf are answers.
+class Found(NamedTuple):
+    """Expectations (R,), and how far each may be off (R,); -inf and inf are answers."""
 
-    None where the two orders do not agree, as at a kink or where two modes meet, and q is no flow: then the
-    cells of the plane that KL(q || p) needs anyway do it better.
-    """
+    value: np.ndarray
+    error: np.ndarray
+
+
+class Parts(NamedTuple):
+    """What every one of q's images adds by two rules, (2, R, M)."""
+
+    value: np.ndarray
+    error: np.ndarray
+
+
+def expectations(family: Plane, phi: Tensor, terms: Terms) -> tuple[Found, Found]:
+    """E_q of every term by one rule and by another; a term may hold log q no other way than linearly."""
     with torch.no_grad(), np.errstate(all="ignore"):
-        draws = list(parts(family, phi))
-        coarse, fine = (np.sum([w * _hermite(draw, terms, n) for w, draw in draws], 0) for n in ORDERS)
-        off = np.abs(fine - coarse)
-        if not np.isfinite(fine).all():
-            return fine, np.where(np.isfinite(fine), off, 0.0)
-        if (off <= AGREE).all():
-            return fine, off
-        return _by_cells(draws[0][1], terms) if isinstance(family, Stack) else None
+        q = images(family, phi)
+        sums, size, turns = _averaged(q, np.arange(len(q.weights)), terms, coarse())
+        found = Parts(
+            np.stack([sums[..., 1], sums[..., 3]]), np.abs(np.diff(sums)[..., ::2]).transpose(2, 0, 1)
+        )
+        if np.isfinite(sums).all():
+            enough = np.maximum(AGREE / len(q.weights), SHARE * size)
+            rough = np.ptp(sums, axis=-1) > enough[:, None]
+            found = _mended(q, terms, found, rough, enough, turns)
+        value = found.value.sum(-1)
+        off = found.error.sum(-1) + np.abs(value[0] - value[1]) + ROUNDING * size
+        error = np.where(np.isfinite(value), off, 0.0)
+        return Found(value[0], error[0]), Found(value[1], error[1])
 
 
-def parts(family: Plane, phi: Tensor) -> Iterator[tuple[float, Draw]]:
-    """q as a sum of weighted pushforwards of standard normal noise, each smooth."""
-    if not isinstance(family, MixtureQ):
-        yield 1.0, lambda noise: family.draw(phi, noise)
-        return
-    log_weights, each = family.frames(phi)
-    for m, weight in enumerate(log_weights.exp().tolist()):
-        frame = each._make(part[m] for part in each)
-        yield weight, lambda noise, frame=frame: (z := frame.place(noise), family.log_prob(phi, z))
+def _mended(
+    q: Images, terms: Terms, found: Parts, rough: np.ndarray, enough: np.ndarray, turns: np.ndarray
+) -> Parts:
+    """With those (R, M) that are rough by finer lattices, and by cells what still is."""
+    thin = [thin_in(q, m, turn) for m, turn in enumerate(turns)]
+    hides = np.array([len(maps) > 0 for maps in thin])
+    rough = rough | hides
+    again = np.flatnonzero(rough.any(0) & ~hides)
+    if len(again):
+        rough[:, again] &= ~_finer(q, terms, found, again, enough)
+    rows, parts = np.flatnonzero(rough.any(1)), np.flatnonzero(rough.any(0))
+    if not len(parts):
+        return found
+    for part in found:
+        part[:, rows[:, None], parts] = 0.0
+    budget = np.maximum(ENOUGH, enough[rows])
+    more, off = by_cells(q, parts, turns, thin, lambda z, log_q: terms(z, log_q)[rows], budget)
+    value, error = np.zeros((2, *found.value.shape[:2], 1))
+    value[:, rows, 0], error[:, rows, 0] = more, off
+    return Parts(np.concatenate([found.value, value], -1), np.concatenate([found.error, error], -1))
 
 
-def _hermite(draw: Draw, terms: Terms, order: int) -> np.ndarray:
-    noise, weights = rule(order)
-    return (terms(*draw(noise)) @ weights).numpy()
+def _finer(q: Images, terms: Terms, found: Parts, parts: np.ndarray, enough: np.ndarray) -> np.ndarray:
+    """Put in what finer lattices say of some parts, where (R, K) that is good enough."""
+    sums, _, _ = _averaged(q, parts, terms, fine())
+    halves = sums.reshape(*sums.shape[:2], 2, 2).transpose(2, 0, 1, 3)  # (2, R, K, 2)
+    union, apart = halves.mean(-1), 0.5 * np.abs(np.diff(halves)[..., 0])
+    good = (apart < NEARLY * enough[:, None]).all(0) & (np.abs(union[0] - union[1]) < enough[:, None])
+    rows, columns = np.nonzero(good)
+    found.value[:, rows, parts[columns]] = union[:, rows, columns]
+    found.error[:, rows, parts[columns]] = LATER * apart[:, rows, columns]
+    return good
 
 
-@functools.cache
-def rule(order: int) -> tuple[Tensor, Tensor]:
-    """Gauss-Hermite nodes (S, 2) and weights (S,) of standard normal noise, those that count."""
-    x, w = (torch.from_numpy(part) for part in np.polynomial.hermite_e.hermegauss(order))
-    noise, weights = torch.cartesian_prod(x, x), torch.outer(w, w).flatten() / w.sum() ** 2
-    kept = weights > LEAST
-    return noise[kept].contiguous(), weights[kept].contiguous()
+def _averaged(
+    q: Images, parts: np.ndarray, terms: Terms, rules: Rules
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Parts' shares of every term by four rules (R, K, 4), the terms' sizes (R,), and turns (K, 2, 2).
 
-
-def _by_cells(draw: Draw, terms: Terms) -> tuple[np.ndarray, np.ndarray]:
-    def integrand(cells: Cells) -> np.ndarray:
-        noise = torch.from_numpy(cells.z.reshape(-1, 2))
-        values = terms(*draw(noise)).numpy().reshape(-1, *cells.log_p.shape)
-        weights = np.exp(cells.log_p + cells.log_slope)
-        return np.where(weights > 0.0, weights * values, 0.0)
-
-    log_normal = lambda e: standard(torch.from_numpy(e)).numpy()  # noqa: E731
-    first = looked_at(NOISE, log_normal, *grid(EDGES))
-    sums = refined(NOISE, log_normal, first, integrand, TOLERANCE, ENOUGH, keep=False)
-    return sums.value, sums.error
+    A turn's first column is the direction of the noise in which the first term bends most, on average: along
+    it lie the cells, if it comes to that.
+    """
+    count = len(parts)
+    z, log_q = q.draw(
+        torch.from_numpy(parts)[:, None], rules.one.expand(count, -1), rules.two.expand(count, -1)
+    )
+    values = terms(z, log_q).unflatten(-1, (count, -1))
+    blown = torch.zeros(len(values), count, dtype=torch.float64)
+    if not bool(values.sum().isfinite()):
+        finite = values.isfinite()
+        blown = torch.where(finite, 0.0, values).sum(-1)
+        blown = torch.where(blown.isnan(), -torch.inf, blown)
+        values = torch.where(finite, values, 0.0)
+    sums = (values @ rules.weights).numpy() * q.weights[parts, None] + blown.numpy()[..., None]
+    size = (values.abs() @ rules.weights[:, 1]).numpy() @ q.weights[parts]
+    cross, apart = (values[0] @ rules.bends).T.numpy()
+    angle = 0.5 * np.arctan2(cross, apart)
+    cos, sin = np.cos(angle), np.sin(angle)
+    return sums, size, np.stack([cos, -sin, sin, cos], -1).reshape(count, 2, 2)

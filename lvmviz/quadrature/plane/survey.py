@@ -126,16 +126,16 @@ def _frame(
     places = np.concatenate([z.reshape(-1, 2), spread.reshape(-1, 2)])
     weights = np.concatenate([(height + area).ravel(), own])
     weights = np.exp(weights - weights.max())
-    low, middle, high = (_quantiles(places, weights, share) for share in (0.16, 0.5, 0.84))
+    low, middle, high = _quantiles(places, weights, (0.16, 0.5, 0.84)).T
     apart = 0.25 * np.interp(middle, LOOK, np.gradient(LOOK))  # all the mass may be at one place of the look
     return Frame(middle, np.diag(np.where(high > low, 0.5 * (high - low), apart)))
 
 
-def _quantiles(places: np.ndarray, weights: np.ndarray, share: float) -> np.ndarray:
-    """Along either axis (2,) the place below which the share of the weights lies."""
+def _quantiles(places: np.ndarray, weights: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """Along either axis (2, Q) the places below which these shares of the weights lie."""
     found = []
-    for axis in (0, 1):
-        order = np.argsort(places[:, axis])
+    for line in places.T:
+        order = np.argsort(line)
         mass = np.cumsum(weights[order])
-        found.append(places[order, axis][np.searchsorted(mass, share * mass[-1])])
+        found.append(line[order[np.searchsorted(mass, np.array(shares) * mass[-1])]])
     return np.array(found)
