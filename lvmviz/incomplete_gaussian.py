@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -94,7 +95,7 @@ def _block(matrix: Tensor, chosen: Tensor) -> _Inverse:
     padded = torch.where(both, matrix, 0.0) + torch.diag_embed((~chosen).to(matrix))
     factor = torch.linalg.cholesky(padded)
     inverse = torch.where(both, torch.cholesky_inverse(factor), 0.0)
-    return _Inverse(inverse, 2.0 * factor.diagonal(dim1=1, dim2=2).log().sum(1))
+    return _Inverse(inverse, 2.0 * factor.diagonal(dim1=-2, dim2=-1).log().sum(-1))
 
 
 def _precision(theta: GaussianParams) -> Tensor:
@@ -121,8 +122,9 @@ def conditionals(theta: GaussianParams, seen: Tensor, factorized: bool = False) 
     fill = torch.diag_embed(seen.to(precision)) - exact.matrix @ across
     if not factorized:
         return Conditionals(fill, exact.matrix, -exact.log_det)
-    variances = torch.where(seen, 0.0, 1.0 / precision.diagonal())
-    log_det = -torch.where(seen, 0.0, precision.diagonal().log()).sum(1)
+    diagonal = precision.diagonal(dim1=-2, dim2=-1)
+    variances = torch.where(seen, 0.0, 1.0 / diagonal)
+    log_det = -torch.where(seen, 0.0, diagonal.log()).sum(-1)
     return Conditionals(fill, torch.diag_embed(variances), log_det)
 
 
@@ -276,6 +278,18 @@ def fill(theta: GaussianParams, points: Tensor, factorized: bool = False) -> Fil
             place = row[some] - first
             means[some] = theta.mean + (q.fill[place] @ apart[some, :, None]).squeeze(2)
             sds[some] = q.spread.diagonal(dim1=1, dim2=2).sqrt()[place]
+    return Filled(torch.where(holes, means, points), sds)
+
+
+def fill_each(thetas: Sequence[GaussianParams], points: Tensor, factorized: bool = False) -> Filled:
+    """The same under each of T thetas, (T, N, D): the inverses of all of them in one call."""
+    mean, covariance = (torch.stack(parts) for parts in zip(*thetas, strict=True))
+    holes = points.isnan()
+    seen, row = torch.unique(~holes, dim=0, return_inverse=True)
+    q = conditionals(GaussianParams(mean[:, None], covariance[:, None]), seen, factorized)  # (T, P, D, D)
+    apart = torch.where(holes, 0.0, points - mean[:, None])
+    means = mean[:, None] + (q.fill[:, row] @ apart[..., None]).squeeze(3)
+    sds = q.spread.diagonal(dim1=-2, dim2=-1).sqrt()[:, row]
     return Filled(torch.where(holes, means, points), sds)
 
 

@@ -124,23 +124,49 @@ def slope(theta: Precisions, squares: Expected, data: Decomposed) -> Tensor:
 # ---- where there is no finite maximum ----
 
 NO_WEIGHTS = (
-    "λ grows without limit: the evidence is highest when every weight is 0, for the columns tell nothing "
-    "of y. Use other columns, or more rows"
+    "λ grows without limit: the evidence is highest when every weight is 0, a spike as prior: the columns "
+    "tell nothing of y. Use other columns, or more rows"
 )
 NO_NOISE = (
     "β grows without limit: the columns reproduce y exactly, so that no noise is left. "
     "Use fewer columns (a lower degree), or more rows"
 )
+NO_TARGET = "β and λ grow without limit: y is 0 in every row, so that there is nothing to tell. Use another y"
 OVERFLOW = "β or λ left the range of numbers: lower the rate, or start nearer to 1"
 
 
 def runaway(theta: Precisions, data: Decomposed) -> str:
     """Why this run cannot end at a finite theta, as a sentence; empty while it can."""
+    if not float(data.rest + data.pulled.square().sum()) > 0.0:
+        return NO_TARGET
     if _towards_no_weights(_clipped(theta), data):
         return NO_WEIGHTS
     if _towards_no_noise(_clipped(theta), data):
         return NO_NOISE
     return "" if within(theta) else OVERFLOW
+
+
+TO_NO_WEIGHTS = (
+    "λ → ∞: the data say nothing of the weights; the best prior is a spike at 0. With this β the evidence "
+    "rises all the way: λ has no finite optimum."
+)
+TO_NO_NOISE = (
+    "β → ∞: the noise goes to 0: {} through every point. With this λ the evidence rises all the way: "
+    "β has no finite optimum."
+)
+
+
+def heading(theta: Precisions, before: Precisions, data: Decomposed, fit: str = "the columns pass") -> str:
+    """Where a run that moved from `before` to `theta` goes, as a sentence, if it has no end; else empty.
+
+    Said only where the evidence is sure to rise from here to infinity with the other precision as it is; a
+    finite maximum never passes for one, as the slope there is 0.
+    """
+    if float(theta.lambda_) > float(before.lambda_) and _less_weights(_clipped(theta), data):
+        return TO_NO_WEIGHTS
+    if float(theta.beta) > float(before.beta) and _less_noise(_clipped(theta), data):
+        return TO_NO_NOISE.format(fit)
+    return ""
 
 
 def within(theta: Precisions) -> bool:
@@ -155,30 +181,51 @@ def _clipped(theta: Precisions) -> Precisions:
 
 
 def _towards_no_weights(theta: Precisions, data: Decomposed) -> bool:
-    """Whether lambda outweighs the data, and the evidence rises from here to lambda = infinity.
+    """Whether lambda outweighs the data, and the evidence rises from here to lambda = infinity."""
+    outweighed = float(theta.lambda_) > 100.0 * float(theta.beta * data.values[0])
+    return outweighed and _less_weights(theta, data)
+
+
+def _less_weights(theta: Precisions, data: Decomposed) -> bool:
+    """Whether the evidence rises from here to lambda = infinity.
 
     Its slope in a = 1/lambda is the half of sum_i beta^2 s_i t_i^2 / (1 + a beta s_i)^2 - beta s_i /
     (1 + a beta s_i): below 0 from here to a = 0 where the first at a = 0 is less than the second here. The
     same must hold with the beta that is best without weights, N / |y|^2: a beta on its way says too little.
     """
-    outweighed = float(theta.lambda_) > 100.0 * float(theta.beta * data.values[0])
     beta = torch.maximum(theta.beta, data.rows / (data.rest + data.pulled.square().sum()))
     gain = beta * (data.values * data.pulled.square()).sum()
     price = (data.values / (1.0 + beta * data.values / theta.lambda_)).sum()
-    return outweighed and bool(gain <= price)
+    return bool(gain <= price)
 
 
 def _towards_no_noise(theta: Precisions, data: Decomposed) -> bool:
     """Whether the noise matters no more, and the evidence rises from here to beta = infinity."""
-    held = data.values > 1e-14 * data.values[0] * max(data.rows, len(data.values))
+    held = _held(data)
+    if int(held.sum()) < data.rows:
+        total = data.rest + data.pulled.square().sum()
+        matters = bool(theta.beta * total <= 1e10 * data.rows)
+    else:
+        matters = bool(theta.beta * (data.values[held] / theta.lambda_).min() <= 100.0)
+    return not matters and _less_noise(theta, data)
+
+
+def _held(data: Decomposed) -> Tensor:
+    """Which singular directions the columns span, but for rounding."""
+    return data.values > 1e-14 * data.values[0] * max(data.rows, len(data.values))
+
+
+def _less_noise(theta: Precisions, data: Decomposed) -> bool:
+    """Whether the evidence rises from here to beta = infinity, lambda as it is."""
+    held = _held(data)
     outside = data.rest + data.pulled[~held].square().sum()
     total = data.rest + data.pulled.square().sum()
     if int(held.sum()) < data.rows:  # directions that only noise could explain hold nothing of y
-        return bool(outside < ROUNDING * total) and bool(theta.beta * total > 1e10 * data.rows)
+        return bool(outside < ROUNDING * total)
     variances = data.values[held] / theta.lambda_  # of y along each direction, without noise
     gain = (data.pulled[held] / variances).square().sum()
     price = (1.0 / (variances + 1.0 / theta.beta)).sum()
-    return bool(theta.beta * variances.min() > 100.0) and bool(gain < price)
+    return bool(gain < price)
 
 
 # ---- functions drawn from q, and predictions ----

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from typing import NamedTuple, TypeVar
 
 import torch
@@ -123,6 +124,20 @@ def _barred(labels: Tensor, components: int) -> Tensor:
 def responsibilities(theta: GaussianMixtureParams, points: Points) -> Responsibilities:
     """The posterior p(z_n = k | x_n, theta) of points (N, D); where a label is known it is certain."""
     return evaluate(theta, points).posterior
+
+
+def posteriors(thetas: Sequence[GaussianMixtureParams], points: Points) -> Tensor:
+    """q(z_n = k) of points (N, D) under each of T thetas of K components, (T, N, K), in one pass.
+
+    The T mixtures are evaluated as one of T K components. Raises ValueError as `evaluate` does.
+    """
+    data, components = _data(points), len(thetas[0].weights)
+    all_of = GaussianMixtureParams(*(torch.cat(parts) for parts in zip(*thetas, strict=True)))
+    log_joint = log_likelihoods(all_of, data.x) + all_of.weights.log()
+    log_joint = log_joint.unflatten(1, (len(thetas), components)).transpose(0, 1)  # (T, N, K)
+    if data.labels is not None:
+        log_joint = log_joint.masked_fill(_barred(data.labels, components), -torch.inf)
+    return (log_joint - log_joint.logsumexp(2, keepdim=True)).exp()
 
 
 def log_density(theta: GaussianMixtureParams, points: Points) -> Tensor:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -60,8 +60,55 @@ class _Part(NamedTuple):
     counts: Tensor  # (n,)
 
 
-def _parts(rows: Rows, latents: int) -> Iterator[_Part]:
-    size = max(1, CHUNK // ((latents + 1) ** 2 + rows.x.shape[1]))
+# What was cut and computed last, with the tensors it was made from: E and M ask for what the half-step before
+# computed for its own numbers. Tensors are compared by identity and version, so nothing stale is ever found.
+_cut: tuple[tuple[object, ...], list[_Part]] | None = None
+_recent: tuple[tuple[tuple[object, ...], list[Posterior]], ...] = ()
+
+
+def _same(known: tuple[object, ...], asked: tuple[object, ...]) -> bool:
+    """Whether these are the same tensors, unchanged, and the same numbers beside them."""
+    pairs = zip(known, asked, strict=True)
+    return all(a is b if isinstance(b, Tensor) else a == b for a, b in pairs)
+
+
+def _parts(rows: Rows, latents: int) -> Iterable[_Part]:
+    """The rows in parts, one after the other; of a table that is no larger than one part the last is kept."""
+    global _cut
+    if len(rows.x) > _size(rows, latents):
+        return _split(rows, latents)
+    asked = (rows.x, rows.x._version, rows.pattern, rows.counts, latents)
+    if (known := _cut) is not None and _same(known[0], asked):
+        return known[1]
+    made = list(_split(rows, latents))
+    _cut = asked, made
+    return made
+
+
+def _posteriors(theta: PPCAParams, rows: Rows) -> Iterable[Posterior]:
+    """p(z_n | what is seen of x_n, theta) of each part; of one part those of the last two thetas are kept."""
+    global _recent
+    parts = _parts(rows, theta.loadings.shape[1])
+    versions = tuple(tensor._version for tensor in theta)
+    asked = (*theta, *versions, rows.x, rows.x._version, rows.pattern)
+    graph = any(tensor.requires_grad for tensor in (*theta, rows.x))  # each gradient wants one of its own
+    if graph or not isinstance(parts, list):
+        return (_posterior(theta, part, rows.origin) for part in parts)
+    for known, found in _recent:
+        if _same(known, asked):
+            return found
+    made = [_posterior(theta, part, rows.origin) for part in parts]
+    _recent = ((asked, made), *_recent[:1])
+    return made
+
+
+def _size(rows: Rows, latents: int) -> int:
+    """How many rows are in work at once."""
+    return max(1, CHUNK // ((latents + 1) ** 2 + rows.x.shape[1]))
+
+
+def _split(rows: Rows, latents: int) -> Iterator[_Part]:
+    size = _size(rows, latents)
     for x, which, counts in zip(
         rows.x.split(size), rows.pattern.split(size), rows.counts.split(size), strict=True
     ):
@@ -96,13 +143,14 @@ def _posterior(theta: PPCAParams, part: _Part, origin: Tensor) -> Posterior:
 def decompose_at(theta: PPCAParams, theta_q: PPCAParams, rows: Rows) -> Decomposition:
     """Evidence and ELBO of `theta`, q the posterior of `theta_q`, nats; every term a sum of its own."""
     parts = _parts(rows, theta.loadings.shape[1])
-    terms = [_terms(theta, _posterior(theta_q, part, rows.origin), part, rows.origin) for part in parts]
+    all_q, all_at = _posteriors(theta_q, rows), _posteriors(theta, rows)
+    terms = [_terms(theta, *some, rows.origin) for some in zip(all_q, all_at, parts, strict=True)]
     return Decomposition(*functools.reduce(torch.add, terms).tolist())
 
 
-def _terms(theta: PPCAParams, q: Posterior, part: _Part, origin: Tensor) -> Tensor:
-    """The terms (7,) of a decomposition."""
-    at, latents, cells = _posterior(theta, part, origin), theta.loadings.shape[1], part.shown.sum(1)
+def _terms(theta: PPCAParams, q: Posterior, at: Posterior, part: _Part, origin: Tensor) -> Tensor:
+    """The terms (7,) of a decomposition, `at` the posterior of theta."""
+    latents, cells = theta.loadings.shape[1], part.shown.sum(1)
     log_det, noise = q.log_det[part.which], cells * (LOG_2PI + theta.noise_variance.log())
     error = _error(theta, q, part, origin) / theta.noise_variance
     size = q.means.square().sum(1) + _trace(q.covariances)[part.which]  # E_q |z|^2
@@ -144,7 +192,7 @@ def _log_density(theta: PPCAParams, at: Posterior, part: _Part, origin: Tensor) 
 def maximum_at(theta_q: PPCAParams, rows: Rows) -> PPCAParams:
     """The theta that maximizes E_q[log p(x, z | theta)]: columns regressed on z and 1 where seen."""
     latents, parts = theta_q.loadings.shape[1], list(_parts(rows, theta_q.loadings.shape[1]))
-    posteriors = [_posterior(theta_q, part, rows.origin) for part in parts]
+    posteriors = list(_posteriors(theta_q, rows))
     made = [_normal_equations(q, part) for q, part in zip(posteriors, parts, strict=True)]
     left, right = (functools.reduce(torch.add, some) for some in zip(*made, strict=True))
     solved = torch.linalg.solve(left, right)  # (D, q + 1)
@@ -232,6 +280,19 @@ def applied(theta: PPCAParams, points: Tensor) -> Applied:
         start += len(part.x)
     guess = latents @ theta.loadings.T + theta.mean
     return Applied(latents, densities, torch.where(points.isnan(), guess, points))
+
+
+def latent_means(thetas: Sequence[PPCAParams], points: Tensor) -> Tensor:
+    """E[z_n | what is seen of x_n] of points (N, D) under each of T thetas of q latents, (T, N, q)."""
+    seen, pattern = torch.unique(~points.isnan(), dim=0, return_inverse=True)
+    mean, w, noise = (torch.stack(parts) for parts in zip(*thetas, strict=True))  # (T, D), (T, D, q), (T,)
+    products = (w[:, :, :, None] * w[:, :, None, :]).flatten(2) / noise[:, None, None]  # (T, D, q q)
+    latents = w.shape[2]
+    inner = (seen.to(w) @ products).unflatten(2, (latents, latents))  # (T, P, q, q)
+    precisions = inner + torch.eye(latents, dtype=w.dtype, device=w.device)
+    apart = torch.where(points.isnan(), 0.0, points - mean[:, None, :])  # (T, N, D)
+    pulled = (apart @ w) / noise[:, None, None]
+    return torch.linalg.solve(precisions[:, pattern], pulled[..., None]).squeeze(3)
 
 
 def covariance(theta: PPCAParams) -> Tensor:

@@ -198,8 +198,9 @@ def _check_left_out(lines: list[int], rows: list[list[str]], places: set[int]) -
 
 
 def _has_header(rows: list[list[str]]) -> bool:
-    """Tell whether the first row has text over a column at least half of which is numbers."""
-    for title, *cells in zip(*rows, strict=True):
+    """Tell whether the first row has text over a column at least half of whose filled cells are numbers."""
+    for title, *below in zip(*rows, strict=True):
+        cells = [cell for cell in below if cell.lower() not in MISSING]
         if cells and title.lower() not in MISSING and not NUMBER.fullmatch(title):
             if 2 * sum(NUMBER.fullmatch(cell) is not None for cell in cells) >= len(cells):
                 return True

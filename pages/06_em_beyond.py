@@ -61,9 +61,8 @@ def draw() -> None:
     controls = ui.Controls(view, more, model.editors)
     with stage.picture:
         trace = _trace(model, controls)
-        others = {} if trace is None else _others(model, trace)
     if trace is not None:
-        _show(model, stage, controls, trace, others)
+        _show(model, stage, controls, trace)
 
 
 def _trace(model: BeyondModel, controls: ui.Controls) -> Trace | None:
@@ -96,14 +95,19 @@ def _others(model: BeyondModel, trace: Trace) -> Others:
     return found
 
 
-def _show(model: BeyondModel, stage: ui.Stage, controls: ui.Controls, trace: Trace, others: Others) -> None:
+def _show(model: BeyondModel, stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     infos, terms = [snapshot.info for snapshot in trace], model.decompositions(trace)
     collapsed = [getattr(info, "collapsed", 0) for info in infos]
     moved, view = [info.moved for info in infos], model.view(controls, trace)
     with stage.picture:
         if said := model.warning(trace):
             ui.note(said)
-        model.picture(trace, others, view, PLAYER, PICTURE)
+        if model.pictures_others:
+            others = _others(model, trace)
+            model.picture(trace, others, view, PLAYER, PICTURE)
+        else:  # the picture does not wait for what it does not show
+            model.picture(trace, {}, view, PLAYER, PICTURE)
+            others = _others(model, trace)
         index = ui.player(
             PLAYER,
             labels=half_step_buttons.labels(moved, [info.iteration for info in infos], collapsed),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import io
 import itertools
 import math
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 import scipy.linalg
 import scipy.stats
+from PIL import Image
 
 from lvmviz import (
     ECM,
@@ -34,10 +37,10 @@ from lvmviz import (
     run,
 )
 from lvmviz.cells import TableError
+from lvmviz.figures import component_images, theme
 from lvmviz.figures import missing as missing_figures
 from lvmviz.figures import ppca as ppca_figures
 from lvmviz.figures import regression as regression_figures
-from lvmviz.figures import theme
 from lvmviz.figures.steps import Beside, trace_chart
 from lvmviz.schemes import ExpectationMaximization
 from lvmviz.summaries import missing, ppca, regression, relatives, swapped_regression
@@ -420,3 +423,34 @@ def test_an_own_table_with_gaps_is_for_models_that_know_gaps(tmp_path, monkeypat
 def test_share_hidden_leaves_no_column_empty_or_says_so():
     with pytest.raises(ValueError, match="has no value that is seen"):
         run(Job(MissingGaussianEM(data=CorrelatedPair(points=2), gaps=MAR(share=0.9)), steps=1))
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_hidden_pixels_have_a_colour_that_no_grey_value_is(latents, dark: bool):
+    made = ppca.images(latents)
+    np.testing.assert_array_equal(made.hidden, np.isnan(ppca.table(latents).points[:5].reshape(5, 8, 8)))
+    first = np.concatenate([made.mean, made.components], 1)
+    told = (["mean", "1", "2", "3"], list("abcde"), list("fghij"))
+    film = component_images.images(first, made.seen, made.hidden, made.filled, told, dark=dark)
+    shown = film.at(len(latents) - 1)
+    picture = Image.open(io.BytesIO(base64.b64decode(shown.layout.images[0].source.split(",")[1])))
+    pixels = np.asarray(picture)
+    times = pixels.shape[1] // int(shown.layout.images[0].sizex)
+    pixels = pixels[::times, ::times]
+    orange, ink = theme.rgb(theme.tokens(dark).q_mark), theme.rgb(theme.tokens(dark).text)
+    left = 3 * 9  # two columns of components and a free one, 8 pixels and a gap each
+    digit, filled = pixels[:8, left : left + 8], pixels[11:19, left : left + 8]
+    assert (digit[made.hidden[0]][:, :3] == orange).all() and (digit[made.hidden[0]][:, 3] > 60).all()
+    assert (digit[~made.hidden[0]][:, :3] == ink).all() and (filled[..., :3] == ink).all()
+    np.testing.assert_allclose(digit[~made.hidden[0]][:, 3], np.round(255 * made.seen[0][~made.hidden[0]]))
+    words = " ".join(note.text for note in shown.layout.annotations)
+    assert "hidden" in words and "filled by q" in words
+    whole = component_images.images(first, made.seen, made.hidden & False, made.filled, told, dark=dark)
+    assert "hidden" not in " ".join(note.text for note in whole.at(0).layout.annotations)
+
+
+def test_a_name_at_a_line_hides_other_lines_that_pass_beneath_it():
+    line, steps = np.array([-2.0, -1.5, -1.0]), ["start", "E", "M"]
+    film = trace_chart(line, line, [0, 1, 1], steps, beside=[Beside("exact EM", np.arange(3.0), line)])
+    named = [note for note in film.at(2).layout.annotations if note.text in ("log-likelihood/N", "ELBO/N")]
+    assert len(named) == 2 and all(note.bgcolor for note in named)

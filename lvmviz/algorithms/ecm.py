@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import NamedTuple
 
 import torch
@@ -103,4 +104,10 @@ class ECM(Algorithm):
                   regularizer=self.regularizer)  # fmt: skip
 
     def _known(self) -> Data:
-        return self._exact().known()
+        return _exact(self).known()
+
+
+@functools.lru_cache(maxsize=64)
+def _exact(algorithm: ECM) -> EM:
+    """Made once: a choice looks at each of its fields when it is made, and every part asks for it."""
+    return algorithm._exact()

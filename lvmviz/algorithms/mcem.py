@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -111,8 +112,8 @@ class MonteCarloEM(Algorithm):
                   regularizer=self.regularizer)  # fmt: skip
 
     def q(self, state: MonteCarloState) -> Responsibilities:
-        """The share of the draws of each point that fell on each component, (N, K)."""
-        return drawn(responsibilities(state.theta_q, self._known()), int(state.key_q), self.draws)
+        """The share of the draws of each point that fell on each component, (N, K); the last is kept."""
+        return _drawn(state.theta_q, state.key_q, self._known(), self.draws)
 
     def _m_step(self, state: MonteCarloState) -> GaussianMixtureParams:
         q = self.q(state)
@@ -135,7 +136,33 @@ class MonteCarloEM(Algorithm):
         return state._replace(log_lik=torch.full_like(state.log_lik, terms.log_evidence)), info
 
     def _known(self) -> Data:
-        return self.exact().known()
+        return _exact(self).known()
+
+
+@functools.lru_cache(maxsize=64)
+def _exact(algorithm: MonteCarloEM) -> EM:
+    """Made once: a choice looks at each of its fields when it is made, and every half-step asks for it."""
+    return algorithm.exact()
+
+
+# The last draws, with what they were made from: M and its numbers ask for those of the E-step before. Tensors
+# are compared by identity and version, so nothing stale is ever found.
+_recent: tuple[tuple[object, ...], Responsibilities] | None = None
+
+
+def _drawn(theta_q: GaussianMixtureParams, key_q: Tensor, data: Data, draws: int) -> Responsibilities:
+    """The shares (N, K) of so many labels drawn from the posterior of theta_q with a key."""
+    global _recent
+    tensors = (*theta_q, data.x, data.labels)
+    made_from = (int(key_q), draws, *(None if part is None else part._version for part in tensors), *tensors)
+    known = _recent
+    if known is not None and all(
+        a is b if isinstance(b, Tensor) else a == b for a, b in zip(known[0], made_from, strict=True)
+    ):
+        return known[1]
+    made = drawn(responsibilities(theta_q, data), int(key_q), draws)
+    _recent = made_from, made
+    return made
 
 
 def drawn(posterior: Responsibilities, key: Key, draws: int) -> Responsibilities:

@@ -51,7 +51,7 @@ class Film:
 
     def shares(self, trace: int, key: str, rows: Sequence[np.ndarray]) -> None:
         """For every frame and point the two largest of its q, T times (n, K), told as words on hover."""
-        which, share = (np.stack(part) for part in zip(*map(_largest, rows), strict=True))
+        which, share = (np.stack(part) for part in zip(*_each_once(rows), strict=True))
         move = {"trace": trace, "keys": [key], "which": which, "share": share, "n": which.shape[1]}
         move["most"] = which.shape[-1]
         self._add(move, which, share)
@@ -86,6 +86,16 @@ class Film:
 
 
 _KINDS = {"f64": "<f8", "affine": "<f8", "rgb": "u1", "which": "u1", "share": "<u2"}
+
+
+def _each_once(rows: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray]]:
+    """`_largest` of every frame's q, found once where neighbours share a table."""
+    found: list[tuple[np.ndarray, np.ndarray]] = []
+    last = None
+    for shares in rows:
+        found.append(found[-1] if shares is last else _largest(shares))
+        last = shares
+    return found
 
 
 def _largest(shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

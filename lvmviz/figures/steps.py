@@ -192,7 +192,8 @@ def _direct(
     ends = np.array([min(view[1], float(x[-1])) for view in views])
     place = {"xanchor": "right", "yanchor": "bottom" if above else "top", "yshift": 2 if above else -3}
     moves = {"x": ends.tolist(), "y": np.interp(ends, x, y).tolist()}
-    annotate(film, {"text": word, "font": {"color": colours.posterior}, "showarrow": False, **place}, moves)
+    look = {"font": {"color": colours.posterior}, "bgcolor": fill(colours.bg, 0.85), "borderpad": 0}
+    annotate(film, {"text": word, "showarrow": False, **look, **place}, moves)  # other lines pass beneath
 
 
 def _draw_now(

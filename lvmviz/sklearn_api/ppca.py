@@ -20,6 +20,11 @@ from lvmviz.gaps import Incomplete, checked
 from lvmviz.ppca import PPCAParams
 
 _LEAST = 1e-12  # of the mean variance of the columns: less noise than this is none
+_TINY = 1e-6  # of the same: from less EM comes to 0 only in the limit
+_NOISELESS = (
+    "the noise variance goes to 0: what is seen can be told almost without noise by as many latents. "
+    "Use fewer components, or more rows"
+)
 _UNFINISHED = "EM has not converged in max_iter={} iterations: raise max_iter or tol"
 
 
@@ -123,6 +128,8 @@ class PPCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
                 raise ValueError(ppca.FLAT)
             self.log_likelihoods_.append(float(ppca.applied(theta, points).log_density.mean()))
             if self.log_likelihoods_[-1] - before < self.tol:
+                if float(theta.noise_variance) < _TINY / _LEAST * least:
+                    warnings.warn(_NOISELESS, ConvergenceWarning, stacklevel=3)
                 return theta
             before = self.log_likelihoods_[-1]
         warnings.warn(_UNFINISHED.format(self.max_iter), ConvergenceWarning, stacklevel=3)

@@ -16,13 +16,14 @@ from lvmviz.algorithms.missing import MissingGaussianEM
 from lvmviz.datasets import Dataset
 from lvmviz.divergences import Decomposition
 from lvmviz.gaps import Gaps, Incomplete, incomplete
-from lvmviz.incomplete_gaussian import GaussianParams, conditionals, fill
+from lvmviz.incomplete_gaussian import GaussianParams, conditionals, fill, fill_each
 from lvmviz.kept import kept
 from lvmviz.runs.job import Snapshot, Trace
 from lvmviz.shortcuts import complete_case, mean_imputation, sample_moments
 from lvmviz.summaries.em import sample
 
 Axes = tuple[int, int]
+AT_ONCE = 2**19  # numbers (thetas x rows x D x D) in work at once
 MOST_WHOLE, MOST_ONE, MOST_NONE = 1000, 100, 40  # rows that are drawn of each sort
 
 
@@ -160,10 +161,10 @@ def known(trace: Trace, rows: np.ndarray, axes: Axes) -> Known:
     """q of the rows' cells in two columns; an M-step leaves it alone."""
     points = torch.from_numpy(table(trace).points[rows].copy())
     which, thetas = _distinct([snapshot.state.theta_q for snapshot in trace])
-    made = [fill(theta, points, gaussian_em(trace).factorized) for theta in thetas]
-    means, sds = (
-        np.stack([part[:, list(axes)].numpy() for part in parts]) for parts in zip(*made, strict=True)
-    )
+    size = max(1, AT_ONCE // max(1, points.numel() * points.shape[1]))
+    parts = (thetas[first : first + size] for first in range(0, len(thetas), size))
+    made = [fill_each(some, points, gaussian_em(trace).factorized) for some in parts]
+    means, sds = (torch.cat(part)[..., list(axes)].numpy() for part in zip(*made, strict=True))
     return Known(means[which], sds[which])
 
 
@@ -182,18 +183,22 @@ def pair(trace: Trace, axes: Axes) -> Pair | None:
         return None
     row, factorized = int(none[0]), gaussian_em(trace).factorized
     point = torch.from_numpy(table(trace).points[row].copy())
-    posterior = [_conditional(snapshot.state.theta, point, False) for snapshot in trace]
-    which, thetas = _distinct([snapshot.state.theta_q for snapshot in trace])
-    q = [ellipse(_conditional(theta, point, factorized), axes) for theta in thetas]
-    return Pair(row, np.stack([ellipse(made, axes) for made in posterior]), np.stack(q)[which])
+    (of_theta, every), (of_q, every_q) = (
+        _distinct([getattr(snapshot.state, name) for snapshot in trace]) for name in ("theta", "theta_q")
+    )
+    posterior, q = _conditional(every, point, False, axes), _conditional(every_q, point, factorized, axes)
+    return Pair(row, posterior[of_theta], q[of_q])
 
 
-def _conditional(theta: GaussianParams, point: Tensor, factorized: bool) -> Moments:
-    """Mean and covariance of one row, 0 where it is seen."""
-    theta = _on_cpu(theta)
-    q = conditionals(theta, ~point.isnan()[None], factorized)
-    apart = torch.where(point.isnan(), 0.0, point - theta.mean)
-    return Moments((theta.mean + q.fill[0] @ apart).numpy(), q.spread[0].numpy())
+def _conditional(thetas: Sequence[GaussianParams], point: Tensor, factorized: bool, axes: Axes) -> np.ndarray:
+    """The ellipses (T, 6) of one row under each theta, 0 where it is seen."""
+    mean, covariance = (torch.stack(parts) for parts in zip(*thetas, strict=True))
+    at = GaussianParams(mean[:, None], covariance[:, None])
+    q = conditionals(at, ~point.isnan()[None], factorized)
+    apart = torch.where(point.isnan(), 0.0, point - mean)
+    middles = mean + (q.fill[:, 0] @ apart[..., None]).squeeze(2)
+    pairs = zip(middles.numpy(), q.spread[:, 0].numpy(), strict=True)
+    return np.stack([ellipse(Moments(*made), axes) for made in pairs])
 
 
 def _distinct(thetas: Sequence[GaussianParams]) -> tuple[np.ndarray, list[GaussianParams]]:

@@ -6,7 +6,7 @@ the same likelihood, so all are turned as one: at the end the axes are principal
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -26,6 +26,7 @@ from lvmviz.summaries.em import sample
 from lvmviz.summaries.missing import FILLED, ORACLE, total
 
 MOST = 400  # rows that are drawn
+AT_ONCE = 2**18  # numbers (thetas x rows x D) in work at once
 SHOWN = 5  # images
 
 
@@ -85,20 +86,25 @@ class Told(NamedTuple):
 def told(trace: Trace) -> Told:
     """Of every snapshot; an M-step leaves the latents alone."""
     points = torch.from_numpy(table(trace).points[rows(trace)].copy())
-    images = torch.from_numpy(table(trace).points[shown(trace)].copy()) if has_images(trace) else None
-    latents: list[np.ndarray] = []
-    filled: list[np.ndarray] = []
-    last: PPCAParams | None = None
-    for snapshot in trace:
-        theta = _cpu(snapshot.state.theta_q)
-        if last is not None and all(map(torch.equal, theta, last)):
-            latents.append(latents[-1])
-            filled.extend(filled[-1:])
-            continue
-        latents.append(ppca.applied(theta, points).latents.numpy())
-        filled.extend([] if images is None else [ppca.applied(theta, images).filled.numpy()])
-        last = theta
-    return Told(np.stack(latents) @ turn(trace), np.stack(filled) if filled else None)
+    which, thetas = _distinct([_cpu(snapshot.state.theta_q) for snapshot in trace])
+    size = max(1, AT_ONCE // max(1, points.numel()))
+    parts = [ppca.latent_means(thetas[i : i + size], points) for i in range(0, len(thetas), size)]
+    latents = torch.cat(parts).numpy()[which] @ turn(trace)
+    if not has_images(trace):
+        return Told(latents, None)
+    images = torch.from_numpy(table(trace).points[shown(trace)].copy())
+    return Told(latents, np.stack([ppca.applied(theta, images).filled.numpy() for theta in thetas])[which])
+
+
+def _distinct(thetas: Sequence[PPCAParams]) -> tuple[np.ndarray, list[PPCAParams]]:
+    """Which of the different thetas each one is (T,), and these, in order."""
+    which: list[int] = []
+    made: list[PPCAParams] = []
+    for theta in thetas:
+        if not made or not all(map(torch.equal, made[-1], theta)):
+            made.append(theta)
+        which.append(len(made) - 1)
+    return np.array(which), made
 
 
 # ---- digits ----
@@ -119,7 +125,8 @@ class Images(NamedTuple):
 
     mean: np.ndarray  # (T, 1, H, W)
     components: np.ndarray  # (T, q, H, W) loadings; grey is 0
-    seen: np.ndarray  # (T, SHOWN, H, W) with gaps; nothing stands there
+    seen: np.ndarray  # (SHOWN, H, W) with gaps; 0 stands there
+    hidden: np.ndarray  # (SHOWN, H, W) bool, the gaps
     filled: np.ndarray  # (T, SHOWN, H, W) by q
 
 
@@ -128,12 +135,12 @@ def images(trace: Trace) -> Images:
     count, made = len(trace), loadings(trace)
     scale = np.maximum(np.abs(made).max(1, keepdims=True), 1e-300)
     mean = np.stack([_cpu(snapshot.state.theta).mean.numpy() for snapshot in trace])
-    seen = np.nan_to_num(table(trace).points[shown(trace)], nan=0.0)
+    gapped = table(trace).points[shown(trace)].reshape(-1, SIDE, SIDE)
     filled = told(trace).filled
     assert filled is not None, "a plain table has no images"
-    parts = (mean[:, None], np.swapaxes(0.5 + 0.5 * made / scale, 1, 2), np.tile(seen, (count, 1, 1)), filled)
-    shapes = [part.reshape(count, -1, SIDE, SIDE) for part in parts]
-    return Images(*(np.clip(part, 0.0, 1.0) for part in shapes))
+    parts = (mean[:, None], np.swapaxes(0.5 + 0.5 * made / scale, 1, 2), filled)
+    first, components, last = (part.reshape(count, -1, SIDE, SIDE).clip(0.0, 1.0) for part in parts)
+    return Images(first, components, np.nan_to_num(gapped).clip(0.0, 1.0), np.isnan(gapped), last)
 
 
 # ---- what it is compared with ----
@@ -182,14 +189,20 @@ def _fitted(points: torch.Tensor, latents: int, weights: torch.Tensor | None) ->
 
 def angles(trace: Trace, basis: np.ndarray) -> np.ndarray:
     """The largest angle between W's subspace and another's at every snapshot (T,), degrees."""
-    return np.array([angle(_cpu(snapshot.state.theta).loadings.numpy(), basis) for snapshot in trace])
+    which, thetas = _distinct([_cpu(snapshot.state.theta) for snapshot in trace])
+    return _angles(np.stack([theta.loadings.numpy() for theta in thetas]), basis)[which]
 
 
 def angle(loadings: np.ndarray, basis: np.ndarray) -> float:
     """The same of two subspaces of D dimensions, by a sine, which is exact where they are near."""
+    return float(_angles(loadings[None], basis)[0])
+
+
+def _angles(loadings: np.ndarray, basis: np.ndarray) -> np.ndarray:
+    """The same of many (T, D, q), (T,)."""
     own = np.linalg.qr(loadings)[0]
     apart = own - basis @ (basis.T @ own)
-    return float(np.degrees(np.arcsin(min(1.0, float(np.linalg.norm(apart, 2))))))
+    return np.degrees(np.arcsin(np.minimum(1.0, np.linalg.norm(apart, 2, axis=(1, 2)))))
 
 
 # ---- the derivation's numbers ----

@@ -15,6 +15,7 @@ from lvmviz.algorithms.bayes_linreg import EMRegression, decomposition
 from lvmviz.algorithms.swapped_linreg import SwappedRegression
 from lvmviz.core import fold_in
 from lvmviz.divergences import Decomposition
+from lvmviz.half_steps import CLIMBING
 from lvmviz.kept import kept
 from lvmviz.linear_evidence import (
     Decomposed,
@@ -23,6 +24,7 @@ from lvmviz.linear_evidence import (
     determined,
     draws,
     expected,
+    heading,
     log_evidence,
     posterior,
     variances,
@@ -103,6 +105,16 @@ def ends(paths: Sequence[np.ndarray]) -> tuple[float, ...]:
 
 
 # ---- weights ----
+
+
+def endless(trace: Trace) -> str:
+    """Where beta or lambda runs to without end, as a sentence; empty where the trace ends at a maximum."""
+    if len(trace) < 3 or getattr(trace[-1].info, "status", CLIMBING) != CLIMBING:
+        return ""
+    # the last round is E and M, or M and E
+    before, theta = (Precisions(*(part.cpu() for part in trace[i].state.theta)) for i in (-3, -1))
+    fit = "the polynomial passes" if has_functions(trace) else "the columns pass"
+    return heading(theta, before, decomposition(regression(trace).data), fit)
 
 
 class Weights(NamedTuple):

@@ -33,6 +33,7 @@ class BeyondModel(abc.ABC):
     editors: ClassVar[Mapping[type, Editor]] = {Stored: own.own_table_with_gaps}
     rounds: ClassVar[int] = 100  # of E and M, when nobody asks for another number
     by_chance: ClassVar[bool] = False  # another seed makes another run, so that its control is in view
+    pictures_others: ClassVar[bool] = False  # whether the picture shows the runs beside it
     unit: ClassVar[str] = "/N"  # behind ELBO and KL
     per: ClassVar[str] = "nats per row"
     evidence: ClassVar[str] = "log p(X)"

@@ -9,7 +9,7 @@ import numpy as np
 
 from lvmviz.algorithms.ppca import PPCAEM
 from lvmviz.divergences import Decomposition
-from lvmviz.figures import mean_images
+from lvmviz.figures import component_images
 from lvmviz.figures import ppca as figures
 from lvmviz.figures.film import Film
 from lvmviz.figures.theme import number, tokens
@@ -24,6 +24,7 @@ from lvmviz.ui.plot import plot
 from lvmviz.ui.table import Cell, Column, dot, table
 
 MOST_COMPONENTS = 5  # images of loadings
+IMAGES_TAKE = 130  # px of the picture's height, for what stands below it
 
 
 class PPCA(BeyondModel):
@@ -40,7 +41,7 @@ class PPCA(BeyondModel):
 
     def picture(self, trace: Trace, others: Others, view: str, channel: str, height: int) -> None:
         if summaries.has_images(trace):
-            self._latents(trace, channel, height - 100)
+            self._latents(trace, channel, height - IMAGES_TAKE)
             _images(trace, channel)
             return
         left, right = frame.halves()
@@ -105,7 +106,7 @@ def _told(trace: Trace) -> str:
 def _images(trace: Trace, channel: str) -> None:
     """The mean, the components, some digits with gaps, and the same filled."""
     dark = frame.dark()
-    plot("components", lambda: _strip(trace, dark), depends=(trace.key, dark), height=mean_images.STRIP,
+    plot("components", lambda: _strip(trace, dark), depends=(trace.key, dark), height=component_images.HEIGHT,
          alt="The mean, the components as images, five digits with missing pixels, and the same filled by q",
          channel=channel)  # fmt: skip
     frame.remark(_told(trace))
@@ -113,15 +114,12 @@ def _images(trace: Trace, channel: str) -> None:
 
 def _strip(trace: Trace, dark: bool) -> Film:
     made = summaries.images(trace)
-    shown = min(made.components.shape[1], MOST_COMPONENTS)
-    parts = (made.mean, made.components[:, :shown], made.seen, made.filled)
-    sizes = [part.shape[1] for part in parts]
-    names = ["the mean", *(f"component {k + 1}; grey is 0" for k in range(shown))]
-    names += [f"digit {row + 1}, what is seen" for row in range(sizes[2])]
-    names += [f"digit {row + 1}, filled by q" for row in range(sizes[3])]
-    words = [["mean", "components", "seen", "filled"]] * len(trace)
-    images = np.concatenate(parts, 1)
-    return mean_images.strip(images, [names] * len(trace), sizes, words=words, dark=dark)
+    components = min(made.components.shape[1], MOST_COMPONENTS)
+    names = ["the mean", *(f"component {k + 1}; grey is 0" for k in range(components))]
+    digits = [f"digit {row + 1}" for row in range(len(made.seen))]
+    told = (names, [f"{name}, what is seen" for name in digits], [f"{name}, filled by q" for name in digits])
+    first = np.concatenate([made.mean, made.components[:, :components]], 1)
+    return component_images.images(first, made.seen, made.hidden, made.filled, told, dark=dark)
 
 
 def _frames(trace: Trace, dark: bool) -> list[list[list[Cell]]]:

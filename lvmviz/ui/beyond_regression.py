@@ -19,6 +19,7 @@ from lvmviz.runs.job import Job, Snapshot, Trace
 from lvmviz.schemes import ExpectationMaximization, Scheme
 from lvmviz.summaries import regression as summaries
 from lvmviz.ui import frame, own, state
+from lvmviz.ui.background import growing
 from lvmviz.ui.beyond_model import BeyondModel, Others, table_here
 from lvmviz.ui.controls import Controls
 from lvmviz.ui.derivation import Line
@@ -77,6 +78,7 @@ class Weights(RegressionModel):
     name = "Regression"
     title = "Bayesian linear regression"
     algorithm = EMRegression
+    pictures_others = True
     evidence = "log p(y|X)"
     names = {
         "log_evidence": "log p(y|X)", "kl": "KL", "elbo": "ELBO", "joint": "E[log p(y, w|X)]",
@@ -132,6 +134,9 @@ class Weights(RegressionModel):
 
     def parameters(self, snapshot: Snapshot) -> Mapping[str, Any]:
         return summaries.parameters(snapshot)
+
+    def warning(self, trace: Trace) -> str:
+        return super().warning(trace) or ("" if growing(trace) else summaries.endless(trace))
 
     def words(self, trace: Trace) -> Scheme:
         return ExpectationMaximization() if summaries.regression(trace).update.maximizes else Other()

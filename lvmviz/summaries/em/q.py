@@ -11,10 +11,10 @@ import torch
 
 from lvmviz.algorithms.em import EM, EMState
 from lvmviz.kept import kept
-from lvmviz.mixtures import Data, GaussianMixtureParams, counts_at
-from lvmviz.mixtures import responsibilities as posterior
+from lvmviz.mixtures import Data, GaussianMixtureParams, counts_at, posteriors
 from lvmviz.runs.job import Trace
 from lvmviz.summaries.em.trace import (
+    SAMPLE,
     distinct_q,
     em,
     known,
@@ -28,6 +28,7 @@ from lvmviz.summaries.em.trace import (
 )
 
 COUNTED = 1_000_000  # bytes of counts that are kept
+AT_ONCE = 2**16  # numbers (thetas x points x K x D) in work at once: half a megabyte a table
 MOST_LABELS = 20_000  # of more points than these, the agreement with the labels is that of a sample
 
 
@@ -49,7 +50,7 @@ class Responsibilities(Sequence[np.ndarray]):
         )
         known = b"" if labels is None else labels.tobytes()
         self._places = hashlib.sha256(points.tobytes() + known).digest()
-        self._last: tuple[int, np.ndarray] | None = None
+        self._last: tuple[int, list[np.ndarray]] = 0, []  # from which theta on, and their tables
 
     def key(self, index: int) -> bytes:
         """What one snapshot's q follows from, in short: where two are the same, the tables are."""
@@ -66,9 +67,15 @@ class Responsibilities(Sequence[np.ndarray]):
         if isinstance(index, slice):
             return Responsibilities(self._which[index], self._made, self._points, self._labels)
         which = int(self._which[index])
-        if self._last is None or self._last[0] != which:
-            self._last = which, posterior(self._made[which], self._data).resp.numpy()
-        return self._last[1]
+        first, made = self._last
+        if not first <= which < first + len(made):
+            first, made = self._last = which, self._from(which)
+        return made[which - first]
+
+    def _from(self, which: int) -> list[np.ndarray]:
+        """The tables (n, K) of as many thetas, from one on, as are quick to make at once."""
+        many = max(1, AT_ONCE // max(1, self._made[which].means.numel() * len(self._points)))
+        return list(posteriors(self._made[which : which + many], self._data).numpy())
 
 
 def responsibilities_of(trace: Trace, rows: np.ndarray) -> Responsibilities:
@@ -99,8 +106,19 @@ def counts(trace: Trace) -> np.ndarray:
     for number, snapshot in zip(which.tolist(), trace, strict=True):
         if whole and _moved_by_q(snapshot.state):
             found[number] = total(trace) * on_cpu(snapshot.state.theta).weights.numpy()
-    sums = [found[i] if i in found else _counted(theta, em(trace)) for i, theta in enumerate(made)]
-    return np.stack(sums)[which]
+    rest = [i for i in range(len(made)) if i not in found]
+    found |= zip(rest, _all_counted([made[i] for i in rest], trace), strict=True)
+    return np.stack([found[i] for i in range(len(made))])[which]
+
+
+def _all_counted(thetas: Sequence[GaussianMixtureParams], trace: Trace) -> list[np.ndarray]:
+    """N_k (K,) of each theta: of few points many at once, of many one pass each, which is kept."""
+    if len(table_points(trace)) > SAMPLE:
+        return [_counted(theta, em(trace)) for theta in thetas]
+    weights = em(trace).data.table().weights
+    rows = np.arange(len(table_points(trace)))
+    tables = Responsibilities(np.arange(len(thetas)), thetas, *_at(trace, rows))
+    return [table.sum(0) if weights is None else weights @ table for table in tables]
 
 
 def _moved_by_q(state: EMState) -> bool:
