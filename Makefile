@@ -14,14 +14,22 @@ DEV  := $(VENV)/dev.stamp
 run: $(RUN)
 	$(PY) -m streamlit run app.py --server.port=$(PORT)
 
-# Every part runs and each can fail. What misses a deadline in a browser on a busy machine is tried once more, alone;
-# what fails twice fails. Two browsers at once would slow each other into timeouts on a small machine;
-# so would two engines, whose workers the faults kill.
+# Every part runs and each can fail. What fails is tried once more, alone: on a busy machine a deadline can be missed
+# without a fault. What fails twice fails. A part has a cache of its own, emptied first, so the second try is of what has
+# just failed in this part and of nothing else; if it was no test that failed, nothing is tried again, and that fails too.
+# A file of browser tests stays with one worker, which has a server, a home and a browser of its own.
+# The faults have the machine to themselves: they kill engines.
 test: $(DEV) browser
-	@status=0; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest --ignore=tests/browser --ignore=tests/faults -n 2 || status=$$?; \
-	OMP_NUM_THREADS=1 $(PY) -m pytest tests/faults -m "not soak" || status=$$?; \
-	$(PY) -m pytest tests/browser || $(PY) -m pytest tests/browser --last-failed --last-failed-no-failures none -rA || status=$$?; \
+	@status=0; export OMP_NUM_THREADS=1; \
+	part() { \
+		name=$$1; how=$$2; shift 2; \
+		$(PY) -m pytest -o cache_dir=.pytest_cache/$$name --cache-clear $$how "$$@" || \
+		$(PY) -m pytest -o cache_dir=.pytest_cache/$$name --last-failed --last-failed-no-failures none -rA "$$@" || \
+		status=$$?; \
+	}; \
+	part unit "-n 2 --dist worksteal" --ignore=tests/browser --ignore=tests/faults; \
+	part faults "" tests/faults -m "not soak"; \
+	part browser "-n 2 --dist loadfile" tests/browser; \
 	exit $$status
 
 # Twenty kills of each kind, memory and disk at their ends, and a quarter of an hour of two crowds.

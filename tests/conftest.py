@@ -1,6 +1,8 @@
 """A running app, a browser, and pages that fail their test when anything goes wrong inside them."""
 
 import contextlib
+import functools
+import gc
 import os
 import re
 import shutil
@@ -27,6 +29,7 @@ from playwright.sync_api import (
     expect,
     sync_playwright,
 )
+from streamlit.components.v2 import manifest_scanner
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = ["chromium", "chromium-browser", "google-chrome"]
@@ -44,6 +47,21 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow],
 )
 settings.load_profile("lvmviz")
+
+
+def pytest_collection_finish() -> None:
+    """As the app does: Streamlit collects after each run of a page, and would visit all modules and tests."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned_once() -> Iterator[None]:
+    """AppTest looks through every installed package for components before each run: most of a run's time."""
+    with pytest.MonkeyPatch.context() as patch:
+        scan = functools.cache(manifest_scanner.scan_component_manifests)
+        patch.setattr(manifest_scanner, "scan_component_manifests", scan)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,5 +1,6 @@
 """The loop into a folder: it records, thins, checkpoints, obeys, and survives whatever happens to it."""
 
+import contextlib
 import os
 import random
 import signal
@@ -30,6 +31,7 @@ from tests.contracts.test_runs import Asked, files
 from tests.walk import Walk, bits
 
 ROOT = Path(__file__).parents[1]
+DEADLINE_S = 90.0  # says that it never comes: children import torch, and other tests run beside
 CHILD = """
 import os, sys, signal, time
 sys.path.insert(0, sys.argv[1])
@@ -64,8 +66,8 @@ def start_child(script: str, *args: object) -> subprocess.Popen:
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def until(what: Callable[[], object], seconds: float = 30.0) -> None:
-    deadline = time.monotonic() + seconds
+def until(what: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
     while not what():
         assert time.monotonic() < deadline, "it did not happen in time"
         time.sleep(0.005)
@@ -149,7 +151,7 @@ def test_an_order_is_obeyed_and_taken_back(make, word, state):
     until(lambda: made.status().step >= 5)
     assert made.status().state == "running" and made.busy
     made.control(word)
-    thread.join(10.0)
+    thread.join(DEADLINE_S)
     status = made.status()
     assert states == [state] and status.state == state and not made.busy
     step = status.step
@@ -158,7 +160,7 @@ def test_an_order_is_obeyed_and_taken_back(make, word, state):
     thread, states = alongside(made)
     until(lambda: made.status().step > step + 5 and made.status().attempt == 2)
     made.control("stop")
-    thread.join(10.0)
+    thread.join(DEADLINE_S)
     whole = run(Job(made.job.algorithm, steps=40))
     rows = made.metrics()
     assert [row["step"] for row in rows] == list(range(len(rows)))
@@ -215,7 +217,7 @@ def test_only_one_executes(make):
     with pytest.raises(Leased, match="running already"):
         execute(made.job, made.path)
     made.control("stop")
-    thread.join(10.0)
+    thread.join(DEADLINE_S)
     assert states == ["stopped"] and made.status().attempt == 1
 
 
@@ -239,7 +241,7 @@ except Leased:
     children = [start_child(script, tmp_path, made.id) for _ in range(2)]
     until(lambda: sum(child.poll() is not None for child in children) == 1)
     made.control("stop")
-    said = sorted(child.communicate(timeout=30)[0].strip() for child in children)
+    said = sorted(child.communicate(timeout=DEADLINE_S)[0].strip() for child in children)
     assert said == ["leased", "stopped"] and made.status().attempt == 1
 
 
@@ -344,7 +346,7 @@ except OSError as error:
     )
     for path in (home, *home.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=DEADLINE_S)
     assert out.startswith("finished 6 6\n") and "set LVMVIZ_HOME" in out, err
 
 
@@ -365,7 +367,7 @@ print(execute(run.job, run.path))
         tmp_path,
         made.id,
     )
-    out, err = child.communicate(timeout=60)
+    out, err = child.communicate(timeout=DEADLINE_S)
     assert out.splitlines()[0] == "failed", err
     assert "The disk was full at step" in out and "Free some space" in out and out.endswith("finished\n")
     execute(made.job, tmp_path / "whole")
@@ -525,7 +527,8 @@ def killed(zygote: subprocess.Popen, made: Run) -> list[int]:
         if len(codes) < 4:
             until(lambda: made.status().attempt > len(codes))
             threading.Event().wait(rng.uniform(0.0, 0.4))  # a random moment, not a synchronisation
-            os.kill(child, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it had finished by then
+                os.kill(child, signal.SIGKILL)
         codes.append(int(zygote.stdout.readline()))
         if codes[-1] != 0:
             status = made.status()

@@ -70,15 +70,10 @@ def log_mixture(
     )
 
 
-def pieces(f: Callable[[float], float], edges: list[float]) -> float:
-    """The integral of f over adjoining pieces, by SciPy's adaptive rule."""
+def pieces(f: Callable[[np.ndarray], np.ndarray], edges: list[float]) -> float:
+    """The integral of f over adjoining pieces, within which it is smooth, by Gauss and Legendre's nodes."""
     parts = zip(edges[:-1], edges[1:], strict=True)
-    return sum(integrate.quad(f, a, b, epsabs=1e-12, limit=500)[0] for a, b in parts)
-
-
-def trapezoid(f, low: float = -60.0, high: float = 60.0, count: int = 600_001) -> float:
-    z = np.linspace(low, high, count)
-    return float(np.trapezoid(f(z), z))
+    return sum(float(integrate.fixed_quad(f, a, b, n=500)[0]) for a, b in parts)
 
 
 # ---- the golden numbers ----
@@ -128,9 +123,9 @@ def test_elbo_and_divergences_against_independent_formulas(target, family, q):
         kl = pieces(lambda z: law.pdf(z) * (law.logpdf(z) - log_p(z)), [-60, *points, 60])  # noqa: B023
         beyond = 2e-4 if isinstance(family, StudentQ) else 1e-7  # what a Student has beyond 60
         assert float(ReverseKL().value(target, family, phi)[0]) == pytest.approx(LOG_Z - kl, abs=beyond)
-        forward = trapezoid(lambda z: np.exp(log_p(z)) * (log_p(z) - law.logpdf(z)), -30, 30)  # noqa: B023
+        forward = pieces(lambda z: np.exp(log_p(z)) * (log_p(z) - law.logpdf(z)), [-30, *points, 30])  # noqa: B023
         assert float(ForwardKL().value(target, family, phi)[0]) == pytest.approx(-forward, abs=1e-7)
-        half = trapezoid(lambda z: np.exp(0.5 * log_p(z) + 0.5 * law.logpdf(z)), -90, 90)  # noqa: B023
+        half = pieces(lambda z: np.exp(0.5 * (log_p(z) + law.logpdf(z))), [-90, *points, 90])  # noqa: B023
         assert float(Renyi().value(target, family, phi)[0]) == pytest.approx(
             LOG_Z + 2 * math.log(half), abs=1e-7
         )

@@ -363,11 +363,11 @@ def agree(terms, slack: float) -> None:
 
 
 @over_smooth
-def test_presentations_of_a_thousand_random_q(target):
+def test_presentations_of_many_random_q(target):
     """Infinite where q's tails are too heavy, else within 1e-8 of each other, or 1e-12 of a huge ELBO."""
     rng = np.random.default_rng(1)
     infinite = 0
-    for family in itertools.islice(itertools.cycle(FAMILIES), 1000):
+    for family in itertools.islice(itertools.cycle(FAMILIES), 300):
         terms = decompose(target, family, random_phi(family, rng))
         if terms.elbo == -INF:
             infinite += 1

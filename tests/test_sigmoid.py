@@ -84,7 +84,7 @@ def test_with_one_feature_that_says_nothing_it_is_the_one_dimensional_target():
 @pytest.mark.parametrize("m", MODELS, ids=range(3))
 def test_no_other_gaussian_is_nearer(m, posterior):
     """By SciPy's simplex on a grid's KL from where the best q was found, and from elsewhere."""
-    z, joint, area = grid(m, 361)
+    z, joint, area = grid(m, 181)
     made = look(m, posterior)
 
     def loss(told: np.ndarray) -> float:

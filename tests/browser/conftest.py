@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-# a deadline says that something never comes, not how fast: machines may be three times as slow as another day
-expect.set_options(timeout=20_000)
+# a deadline says that something never comes, not how fast: two browsers share a machine, and it may be three
+# times as slow as another day
+expect.set_options(timeout=30_000)
 ROOT_CONFTEST = Path(__file__).parents[1] / "conftest.py"
 PROBE = re.compile(r"/[a-z_]+/_stcore/(health|host-config)")  # Streamlit asks below a page's address first
 DRAWN = """() => {
@@ -31,7 +32,7 @@ class Visitor:
         self.server, self.faults, self.sent = server, [], []
         self.context = browser.new_context(viewport={"width": 1440, "height": 900}, accept_downloads=True)
         self.page = self.context.new_page()
-        self.page.set_default_timeout(30_000)
+        self.page.set_default_timeout(60_000)
         config.pluginmanager.get_plugin(str(ROOT_CONFTEST))._record_faults(self.page, self.faults)
         self.page.on("dialog", self._on_dialog)
         self.page.on("websocket", lambda socket: socket.on("framesent", lambda said: self.sent.append(said)))
@@ -43,7 +44,7 @@ class Visitor:
     def visit(self, path: str = "/mixtures") -> Page:
         """Open a path in a new session; returns when all is drawn."""
         self.page.goto(self.server + path)
-        self.page.wait_for_function(DRAWN, timeout=60_000)
+        self.page.wait_for_function(DRAWN, timeout=120_000)
         return self.page
 
     def check(self) -> None:

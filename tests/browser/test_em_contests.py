@@ -32,7 +32,7 @@ def click(page: Page, curve: int, point: int) -> None:
 
 
 def drawn(page: Page, alt: str) -> None:
-    expect(page.get_by_role("img", name=re.compile(alt))).to_be_visible(timeout=30_000)
+    expect(page.get_by_role("img", name=re.compile(alt))).to_be_visible(timeout=60_000)
     expect(page.locator(f"{CURVES}[data-drawn]")).to_be_visible()
 
 

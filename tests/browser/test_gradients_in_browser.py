@@ -37,7 +37,7 @@ UNIT = """() => {
 def opened(visitor, **link: str) -> Page:
     page = visitor.page
     page.goto(visitor.server + PATH + ("?" + urlencode(link) if link else ""))
-    page.wait_for_function(READY, timeout=30_000)
+    page.wait_for_function(READY, timeout=120_000)
     return page
 
 

@@ -39,7 +39,7 @@ def on_frame(page: Page, index: int) -> None:
             ".lv-plot[data-name=thermometer]", ".lv-table"]
             .every((name) => document.querySelector(name)?.dataset.frame === String(index))
             && document.querySelector(".lv-player").dataset.index === String(index)""",
-        arg=index, timeout=30_000,
+        arg=index, timeout=60_000,
     )  # fmt: skip
 
 

@@ -38,7 +38,7 @@ def test_the_brush_hides_and_paints_and_the_link_says_so(visit) -> None:
     expect(page.locator(f"{PICTURE} .lv-cell")).to_have_count(5)
     page.mouse.up()
     rested(page, r"toggled=15\.16\.17\.18\.19")
-    expect(page.get_by_text("seen 25, hidden 10")).to_be_visible()
+    expect(page.get_by_text("seen 25, hidden 10", exact=True)).to_be_visible()  # the caption says more
     expect(page.locator(f"{PICTURE} .lv-cell")).to_have_count(0)
     page.mouse.click(*pixel(page, 0, 0, 2))  # a hidden one is shown again
     rested(page, r"toggled=2\.15\.16\.17\.18\.19")

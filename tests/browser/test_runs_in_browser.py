@@ -9,7 +9,7 @@ from playwright.sync_api import Page, expect
 from lvmviz import EM, Blobs, ui
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 60_000  # the first run waits for the engine to get ready
+PATIENCE_MS = 180_000  # the first run waits for the engine, which lets two browsers go first, to get ready
 STRIP = "[class*='st-key-strip_']"
 PLAYER = ".lv-player:not(.lv-save)"
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Page, expect
 
 from lvmviz.ui.site import PageFile, pages
 
@@ -29,14 +29,22 @@ FIRST_SCREEN = (
 )
 
 
+def everything_has_a_name(opened: Page) -> None:
+    assert opened.evaluate(NAMELESS) == []
+    for plot in opened.locator(".lv-plot").all():
+        assert plot.get_attribute("role") == "img"
+        assert len(plot.get_attribute("aria-label") or "") > 10
+
+
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
-def test_page_fits_every_screen(page: PageFile, dark, visitor) -> None:
+def test_page_names_everything_and_fits_every_screen(page: PageFile, dark, visitor) -> None:
     visitor.page.emulate_media(color_scheme="dark" if dark else "light")
     opened = visitor.visit(f"/{page.url}")
     expect(opened.locator("h1")).to_be_visible()
     paper = opened.get_by_test_id("stApp").evaluate("node => getComputedStyle(node).backgroundColor")
     assert paper == ("rgb(18, 20, 26)" if dark else "rgb(255, 255, 255)")
+    everything_has_a_name(opened)
     for width, height in SIZES:
         opened.set_viewport_size({"width": width, "height": height})
         opened.wait_for_function(  # the figures follow the window
@@ -69,15 +77,6 @@ def test_every_page_is_in_the_menu(visitor) -> None:
         expect(opened.locator("h1")).to_be_visible()
         opened.wait_for_function(DRAWN)
         expect(opened.get_by_test_id("stAlert")).to_have_count(0)
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.path.stem)
-def test_everything_has_a_name(page: PageFile, visit) -> None:
-    opened = visit(f"/{page.url}")
-    assert opened.evaluate(NAMELESS) == []
-    for plot in opened.locator(".lv-plot").all():
-        assert plot.get_attribute("role") == "img"
-        assert len(plot.get_attribute("aria-label") or "") > 10
 
 
 def test_reader_who_wants_no_motion_gets_none(visitor) -> None:

@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import Page, expect
 
 pytestmark = pytest.mark.browser
-PATIENCE_MS = 60_000  # the first run waits for the engine to get ready
+PATIENCE_MS = 180_000  # the first run waits for the engine, which lets two browsers go first, to get ready
 PLAYER = ".lv-player:not(.lv-save)"
 LINK = "/vae_lab?iterations=150"
 VIEWS = ("picture", "bound", "terms")

@@ -24,7 +24,7 @@ from lvmviz.runs.run import Run
 
 ROOT = Path(__file__).parents[2]
 OWN = "tests.faults.own_choices"
-GONE_S = 10.0  # for the processes of a home that nobody uses
+GONE_S = 60.0  # for the processes of a home that nobody uses: says that they stay, not how fast they go
 START_S = 60  # importing torch twice on a busy machine
 
 
