@@ -9,8 +9,10 @@ class Decomposition(NamedTuple):
     """The evidence and every term of the ELBO's presentations, all in nats, all sums over the same data.
 
     ELBO = joint + entropy = likelihood - kl_prior = log_evidence - kl.
-    Each term is computed on its own; none is a difference of two others (note 000, "Different presentations
-    of the ELBO"; note 004).
+    On the line and over data each term is computed on its own; none is a difference of two others. In the
+    plane the ELBO, the entropy and kl_prior are averages over the same nodes, and joint and likelihood are
+    sums of these; kl is an integral of its own, by a rule that shares no node with the ELBO's, so that
+    ELBO + KL = log p(x) is seen, not assumed (note 000, "Different presentations of the ELBO"; note 004).
     """
 
     log_evidence: float  # log p(x)

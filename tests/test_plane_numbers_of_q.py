@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from lvmviz.families import Autoregressive, Flow, FullRank, MeanField, MixtureQ, Planar, Plane
 from lvmviz.plane_formulas import Formula2D
@@ -19,7 +20,8 @@ from lvmviz.plane_targets import (
     Student2D,
     ThreeModes,
 )
-from lvmviz.quadrature import decompose, log_evidence
+from lvmviz.quadrature import coverage, decompose, log_evidence
+from lvmviz.quadrature.plane.highest import above
 from lvmviz.quadrature.plane.images import images, thin_in
 from lvmviz.quadrature.plane.over_q import expectations
 from lvmviz.regression_targets import EightSchools, LogisticRegression
@@ -71,14 +73,15 @@ def by_lattice(target, family, phi, step: float = 0.05) -> float:
     return float(log_shares.exp() @ (values @ weights))
 
 
-@pytest.mark.parametrize("target", TARGETS, ids=repr)
+@pytest.mark.parametrize("target", [*TARGETS, Funnel()], ids=repr)
 def test_elbo_and_kl_of_any_q_are_the_evidence_to_a_ten_thousandth(target):
     random, evidence = np.random.default_rng(7), log_evidence(target)
-    allowed = 1e-4 + 3 * evidence.error  # of a hard banana the evidence itself is known to 4e-4
+    allowed = 3 * evidence.error  # of a hard banana the evidence itself is known to 4e-4
     for family in FAMILIES:
         for _ in range(EACH):
             found = decompose(target, family, anywhere(target, family, random))
-            assert abs(found.elbo + found.kl - evidence) <= found.error <= allowed + 1e-10 * found.kl
+            assert abs(found.elbo + found.kl - evidence) <= found.error
+            assert found.error <= 1e-4 * max(1.0, found.kl / 1e3) + allowed  # of a large number a share
             assert found.kl >= 0
 
 
@@ -105,8 +108,154 @@ def test_flows_too(target, layer):
         phi = family.at(0.5 * torch.tensor(loc, dtype=F64), 0.2 * torch.tensor(scale, dtype=F64))
         phi[4:] += 0.3 * torch.from_numpy(random.normal(size=len(phi) - 4))
         found, error = decompose(target, family, phi), log_evidence(target).error
-        assert abs(found.elbo + found.kl - log_evidence(target)) <= found.error <= 1e-4 + 3 * error
+        allowed = 1e-4 * max(1.0, found.kl / 1e3) + 3 * error  # of a large number a share
+        assert abs(found.elbo + found.kl - log_evidence(target)) <= found.error <= allowed
         assert found.elbo == pytest.approx(by_lattice(target, family, phi), abs=2 * found.error, rel=1e-9)
+
+
+# ---- where the mass of E_q[log p] is beside q ----
+
+
+def joint_in_funnel(target: Funnel, family, phi) -> float:
+    """E_q[log p(x, z)]: of a Gaussian, E[x^2 exp(-y)] = exp(-m_y + S_yy / 2) ((m_x - S_xy)^2 + S_xx)."""
+    log_weights, each = family.frames(phi)
+    total = -3.2 - math.log(2 * math.pi * target.spread)
+    for w, (mx, my), factor in zip(log_weights.exp(), *each, strict=True):
+        (xx, xy), (_, yy) = factor @ factor.mT
+        moved = torch.exp(-my + yy / 2) * ((mx - xy) ** 2 + xx)
+        total -= 0.5 * float(w * ((my**2 + yy) / target.spread**2 + my + moved))
+    return total
+
+
+@pytest.mark.parametrize("family", [MeanField(), FullRank(), MixtureQ(parts=2), MixtureQ(parts=5)], ids=repr)
+def test_in_a_funnel_wide_q_in_closed_form(family):
+    target, random = Funnel(), np.random.default_rng(10)
+    phis = [anywhere(target, family, random) for _ in range(20)]
+    phis.append(family.at(torch.tensor([0.5, 1.0], dtype=F64), torch.tensor([2.0, 9.0], dtype=F64)))
+    sizes = []
+    for phi in phis:
+        found = decompose(target, family, phi)
+        assert abs(found.joint - joint_in_funnel(target, family, phi)) <= found.joint.error
+        assert abs(found.elbo + found.kl - found.log_evidence) <= found.elbo.error + found.kl.error
+        assert found.error <= 1e-4 * max(1.0, abs(found.elbo) / 1e3)
+        sizes.append(abs(found.elbo))
+    assert max(sizes) > 1e10  # the mass is up to nine sds away
+
+
+def test_what_lies_far_out_with_a_kink():
+    """E_q[max(0, r - 10)^2 exp(r^2 / 2 - r)], r = |z|, is the integral of (r - 10)^2 r exp(-r) from 10 on."""
+
+    def terms(z: torch.Tensor, log_q: torch.Tensor) -> torch.Tensor:
+        r = z.norm(dim=-1)
+        return torch.stack([(r - 10).clamp(min=0).pow(2) * torch.exp(r * r / 2 - r)])
+
+    x, w = np.polynomial.laguerre.laggauss(40)
+    exact = math.exp(-10) * float(w @ (x**2 * (x + 10)))
+    for found in expectations(MeanField(), torch.zeros(4, dtype=F64), terms):
+        assert abs(found.value[0] - exact) <= found.error[0] <= 1e-5
+
+
+# ---- what is told is never less than what is wrong ----
+
+
+def elbo_by_turns(target: Donut, family, phi, reach: float) -> float:
+    """In the target's own polar coordinates, in which all is smooth: Gauss panels times a trapezoid."""
+    x, w = np.polynomial.legendre.leggauss(12)
+    ends = np.linspace(0, reach, 81)
+    r = (ends[:-1, None] + 0.5 * (x + 1) * ends[1]).ravel()
+    turns = torch.arange(1000, dtype=F64) * (2 * math.pi / 1000)
+    total = 0.0
+    for radius, weight in zip(r, np.tile(0.5 * ends[1] * w, 80), strict=True):
+        log_q = family.log_prob(phi, radius * torch.stack([turns.cos(), turns.sin()], 1))
+        log_p = -0.5 * ((radius - target.radius) / target.width) ** 2 - math.log(target.mass()) - 3.2
+        total += weight * radius * float((log_q.exp() * (log_p - log_q)).sum()) * (2 * math.pi / 1000)
+    return total
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        [-0.178405, -3.77233, 0.888733, 0.099166, -2.262009],
+        [0.4, -0.3, 0.2, -0.5, 0.3],
+        [2.0, 1.0, 0.8, 0.1, -0.4],
+        [-1.0, 0.2, -0.2, 0.9, 0.5],
+    ],
+    ids=["agree by chance", "on the kink", "beside it", "across it"],
+)
+def test_the_error_in_a_donut_holds_its_distance_to_the_truth(numbers):
+    phi = torch.tensor(numbers, dtype=F64)
+    found, exact = decompose(Donut(), FullRank(), phi), elbo_by_turns(Donut(), FullRank(), phi, 40.0)
+    assert abs(found.elbo - exact) <= found.elbo.error + 1e-9 and found.error <= 1e-4
+    assert abs(found.log_evidence - found.kl - exact) <= found.kl.error + 1e-9
+
+
+def test_the_donut_s_slope_is_no_number_nowhere():
+    z = torch.zeros(1, 2, dtype=F64, requires_grad=True)
+    (slope,) = torch.autograd.grad(Donut().log_prob(z).sum(), z)
+    assert slope.tolist() == [[0.0, 0.0]]
+
+
+# ---- coverage ----
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        Place(0, 6, 2, 5, 70),
+        Place(-2.2, -0.8, 23.4, 2.3, -66.6),
+        Place(3.4, 11.5, 27.6, 0.18, 56.5),
+        Place(0, 30, 4, 20),
+    ],
+)
+def test_coverage_of_a_thread_row_by_row(place):
+    """Within an ellipse y lies between two ends, and y given x is normal: one integral over x."""
+    phi = phi_at(FullRank(), [place])
+    (mx, my), factor = (part.numpy() for part in FullRank().frame(phi))
+    covariance, square = factor @ factor.T, 2 * math.log(10)
+    x = mx + np.linspace(-1, 1, 400_001) * math.sqrt(square * covariance[0, 0])
+    slope, rest = covariance[0, 1] / covariance[0, 0], np.linalg.det(covariance) / covariance[0, 0]
+    half = np.sqrt(np.maximum(0, square - (x - mx) ** 2 / covariance[0, 0]) * rest)
+    middle = my + slope * (x - mx)
+    inside = stats.norm.cdf((middle + half - x**2) / 0.1) - stats.norm.cdf((middle - half - x**2) / 0.1)
+    exact = float((stats.norm.pdf(x, 0, 3) * inside).sum() * (x[1] - x[0]))
+    found = coverage(HardBanana(), FullRank(), phi)
+    assert abs(found - exact) <= found.error <= 1e-3
+    flat = Flow(layer=Autoregressive(), layers=1)
+    numbers = flat.at(torch.tensor([mx, my]), torch.tensor(factor.diagonal().copy()))
+    numbers[4:] = 0.0
+    if not place.angle:  # a flow that bends nothing, by rings
+        found = coverage(HardBanana(), flat, numbers)
+        assert abs(found - exact) <= found.error <= 1e-3
+
+
+@pytest.mark.parametrize(
+    "places",
+    [
+        [Place(0, 0.5, 1, 1), Place(1, 2, 0.1, 0.1, share=0.5)],
+        [Place(0, 1, 2, 0.1, 30), Place(0, 1, 2, 0.1, -60), Place(-2, 2, 0.5, 1.5, 10)],
+    ],
+    ids=["one within the other", "thin ones crossing"],
+)
+def test_coverage_of_a_mixture_on_a_grid(places):
+    family = MixtureQ(parts=len(places))
+    phi = phi_at(family, places)
+    x, y = torch.linspace(-9, 9, 1501, dtype=F64), torch.linspace(-8, 12, 1501, dtype=F64)
+    z = torch.cartesian_prod(x, y)
+    log_q = family.log_prob(phi, z)
+    held, order = log_q.sort(descending=True)
+    last = int(torch.searchsorted(held.exp().cumsum(0), 0.9 * held.exp().sum()))
+    exact = float((Banana().log_prob(z[order[:last]]) + 3.2).exp().sum() * (x[1] - x[0]) * (y[1] - y[0]))
+    found = coverage(Banana(), family, phi)
+    assert abs(found - exact) <= found.error + 1e-4 and found.error <= 1e-3
+
+
+@pytest.mark.parametrize(
+    ("rise", "across", "along"), [(0.1, 0.5, 0.3), (-0.6, 0.5, 0.3), (0.2, 0, 1), (-2, 1, 0.5)]
+)
+def test_the_share_of_a_rectangle_above_a_slope(rise, across, along):
+    side = (np.arange(2000) + 0.5) / 1000 - 1
+    exact = float((rise + across * side[:, None] + along * side > 0).mean())
+    assert above(*(np.array([float(v)]) for v in (rise, across, along)))[0] == pytest.approx(exact, abs=1e-3)
 
 
 # ---- mixtures ----

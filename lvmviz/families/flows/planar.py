@@ -13,6 +13,7 @@ from lvmviz.families.flows.layer import NEAR, Layer
 
 LEAST = 0.01  # the hardest squeeze: nearer to 0 the way back would lose its digits
 STEPS, ENOUGH = 200, 100.0  # of the way back; roundings that a last, unsearched step mends
+MANY = 1000  # points, from which on those that have arrived are left out
 
 
 class Bend(NamedTuple):
@@ -82,17 +83,30 @@ def _root(bend: Bend, aim: Tensor) -> Tensor:
 
     What has arrived stays there: a last step, all rounding, may point out of the bracket.
     """
-    reach = bend.rate.abs().expand_as(aim)
+    shape = torch.broadcast_shapes(bend.bias.shape, aim.shape)
+    bias, rate, aim = (part.flatten() for part in torch.broadcast_tensors(bend.bias, bend.rate, aim))
+    reach = rate.abs()
     low, high = aim - reach, aim + reach
-    t, last = aim, 2.0 * reach
+    t, last, found, left = aim, 2.0 * reach, aim.clone(), None
     for _ in range(STEPS):
-        residual, slope = _residual(bend, t, aim)
-        step = residual / slope
+        height = torch.tanh(t + bias)
+        residual = t + rate * height - aim
+        step = residual / (1.0 + rate * (1.0 - height**2))
         there = step.abs() <= ENOUGH * torch.finfo(t.dtype).eps * (1 + t.abs())
-        if bool(there.all()):
+        count = int(there.sum())
+        if count == len(there):
             break
         low, high = torch.where(residual < 0, t, low), torch.where(residual > 0, t, high)
         good = (t - step >= low) & (t - step <= high) & (step.abs() <= 0.5 * last)
         new = torch.where(good, t - step, 0.5 * (low + high))
         last, t = (new - t).abs(), torch.where(there, t, new)
-    return t
+        if len(there) > MANY and count > 0.5 * len(there):  # nobody waits for the slowest
+            left = torch.arange(len(found), device=t.device) if left is None else left
+            found[left] = t
+            far = ~there
+            left, t, last, low, high = left[far], t[far], last[far], low[far], high[far]
+            bias, rate, aim = bias[far], rate[far], aim[far]
+    if left is None:
+        return t.view(shape)
+    found[left] = t
+    return found.view(shape)

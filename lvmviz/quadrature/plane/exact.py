@@ -172,7 +172,7 @@ def coverage(target: Target, family: Family, phi: Phi, level: float = 0.9) -> In
     p, (q, numbers), log_p = joint(target), checked(family, phi), as_numpy(target.log_prob)
     if not 0.0 < level < 1.0:
         raise ValueError(f"level is {level:g}: give a share between 0 and 1")
-    held = covered(lambda z: log_p(z) - p.log_total, q, numbers, level)
+    held = covered(p, log_p, q, numbers, level)
     return Integral(held, held.error + p.log_total.error)
 
 

@@ -101,6 +101,19 @@ def _heights(each: Frame, log_height: Tensor, x: Tensor, y: Tensor) -> Tensor:
     return a.square_().addcmul_(b, b).mul_(-0.5).add_(log_height.view(shape))
 
 
+def density(family: Plane, phi: Tensor) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """log q (S,) of x and y (S,), where q is a Gaussian or a mixture of them."""
+    log_weights, each = family.frames(phi)
+    log_height = log_weights - each.log_det() - LOG_2PI
+
+    def log_q(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        one, two = (torch.from_numpy(np.ascontiguousarray(part))[None] for part in (x, y))
+        heights = _heights(each, log_height, one, two)
+        return (heights[0] if len(heights) == 1 else heights.logsumexp(0))[0].numpy()
+
+    return log_q
+
+
 def thin_in(q: Images, m: int, turn: np.ndarray) -> np.ndarray:
     """(K, 2, 3) for every earlier part that is thin in the m-th one's noise, turned: where it is.
 

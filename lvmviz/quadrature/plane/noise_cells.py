@@ -20,6 +20,7 @@ EDGES = (
     (-9.0, -3.6, -1.6, 0.0, 1.6, 3.6, 9.0),
     (-9.0, -4.4, -2.2, -0.75, 0.75, 2.2, 4.4, 9.0),
 )  # of the first cells of either tiling
+OUTER = (-38.0, -28.0, -20.0, -14.0)  # of those before these, where a term has mass far out
 FAR = 10.0  # cells that begin farther out are left out
 CAUTION = 20.0  # times the squared disagreement of the two rules of a cell
 ROUNDS = 16
@@ -62,15 +63,17 @@ def by_cells(
     parts: np.ndarray,
     turns: np.ndarray,
     thin: list[np.ndarray],
+    far: np.ndarray,
     terms: Terms,
     budget: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Some parts' share of every term by both tilings, (2, R), and how far either may be off, (2, R).
 
-    Turns (M, 2, 2) are every part's; `thin` says where to look closely. What is settled in a round is what
-    may together be off by half of what is left of the budget (R,), nats.
+    Turns (M, 2, 2) are every part's; `thin` says where to look closely, and `far` (M,) who has mass beyond
+    the usual cells. What is settled in a round is what may together be off by half of what is left of the
+    budget (R,), nats.
     """
-    cells = _joined([_first(q, m, k, thin[m]) for k in (0, 1) for m in parts])
+    cells = _joined([_first(m, k, thin[m], bool(far[m])) for k in (0, 1) for m in parts])
     value, doubt = np.zeros((2, 2, len(budget)))
     spent, count = 0.0, 0
     for turn in range(ROUNDS):
@@ -94,15 +97,16 @@ def by_cells(
     return value, np.where(np.isfinite(value), doubt, 0.0)
 
 
-def _first(q: Images, m: int, tiling: int, thin: np.ndarray) -> Cells:
-    low, high = cut_to(*_tiles(tiling), thin)
+def _first(m: int, tiling: int, thin: np.ndarray, far: bool) -> Cells:
+    low, high = cut_to(*_tiles(tiling, far), thin)
     return Cells(low, high, np.full(len(low), m), np.full(len(low), tiling))
 
 
 @functools.cache
-def _tiles(tiling: int) -> tuple[np.ndarray, np.ndarray]:
-    low, high = grid(np.array(EDGES[tiling]))
-    near = np.hypot(*np.maximum(np.maximum(low, -high), 0.0).T) < FAR
+def _tiles(tiling: int, far: bool) -> tuple[np.ndarray, np.ndarray]:
+    outer = np.array(OUTER) if far else np.zeros(0)
+    low, high = grid(np.concatenate([outer, EDGES[tiling], -outer[::-1]]))
+    near = np.hypot(*np.maximum(np.maximum(low, -high), 0.0).T) < (-OUTER[0] if far else FAR)
     return low[near], high[near]
 
 
