@@ -127,29 +127,45 @@ def estimate(open_: Conditional, phi: Tensor, draws: int, key: Key) -> Estimate:
 
 
 def estimated_terms(open_: Conditional, phi: Tensor, draws: int, key: Key) -> list[Decomposition]:
-    """Every term of each q, phi (T, h), where completions are too many; `error` is the standard error."""
-    return [_terms(open_, one, drawn(one, draws, key)) for one in phi]
+    """Every term of each q, phi (T, h), where completions are too many; `error` is the standard error.
+
+    Neighbours on a climb draw mostly the same completions from the same numbers: each is looked at once.
+    """
+    uniform = _uniform((draws, phi.shape[1]), key)
+    x, places = (uniform < phi[:, None]).to(torch.uint8).flatten(0, 1).unique(dim=0, return_inverse=True)
+    log_p = _linear(open_.means, x.to(phi))
+    means = _linear(open_.means, phi)
+    joint = _expected(open_.log_joint, means, log_p, places.unflatten(0, (-1, draws)))
+    prior = _expected(open_.log_weights, means, log_p, places.unflatten(0, (-1, draws)))
+    evidence = float(open_.log_evidence)
+    spreads = entropy(phi).tolist()
+    return [_terms(evidence, *rows) for rows in zip(spreads, joint, prior, strict=True)]
 
 
-def _terms(open_: Conditional, phi: Tensor, x: Tensor) -> Decomposition:
-    log_p = _linear(open_.means, x)
-    joint, error = _expected(open_.log_joint, open_.means, phi, log_p)
-    prior, other = _expected(open_.log_weights, open_.means, phi, log_p)
-    spread, evidence = float(entropy(phi)), float(open_.log_evidence)
+def _terms(
+    evidence: float, spread: float, joint: tuple[float, float], prior: tuple[float, float]
+) -> Decomposition:
+    """From H(q), and from E[log p(x_o, x_h)] and E[log p(x_h)] with their standard errors."""
     return Decomposition(
-        evidence, joint + spread, evidence - joint - spread, joint, spread, joint - prior, -spread - prior,
-        math.hypot(error, other),
+        evidence, joint[0] + spread, evidence - joint[0] - spread, joint[0], spread, joint[0] - prior[0],
+        -spread - prior[0], math.hypot(joint[1], prior[1]),
     )  # fmt: skip
 
 
-def _expected(log_weights: Tensor, means: Tensor, phi: Tensor, log_p: Tensor) -> tuple[float, float]:
-    """E_q[log sum_k w_k p_k(x)]: the closed bound, and what draws (S, K) of log p_k say is above it."""
-    own = log_weights + _linear(means, phi[None])[0]
-    rho = own.softmax(-1)
-    log_joint = log_weights + log_p
-    above = log_joint.logsumexp(1) - (log_joint - own) @ rho - own.logsumexp(-1)
-    mean, error = _mean(above)
-    return float(own.logsumexp(-1)) + mean, error
+def _expected(log_weights: Tensor, means: Tensor, log_p: Tensor, places: Tensor) -> list[tuple[float, float]]:
+    """E_q[log sum_k w_k p_k(x)] of each q: the closed bound, and what its draws say is above it.
+
+    means (T, K) is E_q[log p_k(x)], log_p (U, K) that of every completion, places (T, S) which were drawn.
+    """
+    total = (log_weights + log_p).logsumexp(1)
+    made = []
+    for mine, which in zip(means, places, strict=True):
+        used, inverse = which.unique(return_inverse=True)
+        own = log_weights + mine
+        below = (log_p[used] - mine) @ own.softmax(-1)  # E_rho[log w_k p_k(x)] - E_rho[own_k]
+        mean, error = _mean((total[used] - below - own.logsumexp(-1))[inverse])
+        made.append((float(own.logsumexp(-1)) + mean, error))
+    return made
 
 
 def _mean(values: Tensor) -> tuple[float, float]:

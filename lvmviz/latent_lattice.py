@@ -13,6 +13,7 @@ from lvmviz.latent_model import log_prior
 
 REACH = 6.5  # as far as nodes lie from 0; beyond is 7e-10 of the prior
 SIDE = 60  # nodes along a side
+WIDE = 2  # so many times as far, with nodes as dense, where an image's posterior reaches the edge
 
 
 class Lattice(NamedTuple):
@@ -23,15 +24,20 @@ class Lattice(NamedTuple):
     black: Tensor  # (K,) bool, half of the nodes, like the black fields of a chessboard: a rule of its own
 
 
-def lattice(decode: Callable[[Tensor], Tensor], side: int = SIDE) -> Lattice:
+def lattice(decode: Callable[[Tensor], Tensor], side: int = SIDE, reach: float = REACH) -> Lattice:
     """The mixture of a decoder from z (n, 2) to p(x = 1 | z) (n, D)."""
-    line = torch.linspace(-REACH, REACH, side, dtype=torch.float64)
+    line = torch.linspace(-reach, reach, side, dtype=torch.float64)
     z = torch.cartesian_prod(line, line)
     place = torch.arange(side)
     black = ((place[:, None] + place) % 2 == 0).flatten()
-    near = z.square().sum(1) <= REACH**2
+    near = z.square().sum(1) <= reach**2
     z, black = z[near], black[near]
     return Lattice(BernoulliMixtureParams(log_prior(z).softmax(0), decode(z)), z, black)
+
+
+def wide(decode: Callable[[Tensor], Tensor], side: int = SIDE, reach: float = REACH) -> Lattice:
+    """The same nodes and as many times further ones, as far apart: what an unlikely image needs."""
+    return lattice(decode, WIDE * side, reach * (WIDE * side - 1) / (side - 1))
 
 
 def disagreement(log_joint: Tensor, log_weights: Tensor, black: Tensor) -> float:

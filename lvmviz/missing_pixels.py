@@ -175,6 +175,15 @@ class Completions:
         q = self.halves(phi)
         return _log_mean(q) - self.joint.mean(q) + self.log_sum
 
+    def log_sum_drawn(self, phi: Tensor) -> Tensor:
+        """log sum_x q(x) p(x_o, x) / q(x) over the x that q = prod_i Bernoulli(phi_i), phi (h,), can draw."""
+        if bool(((phi > 0) & (phi < 1)).all()):
+            return self.log_sum
+        first, second = (part[0] > 0 for part in self.halves(phi[None]))
+        values, barred = self.joint
+        made = values if barred is None else values.masked_fill(barred > 0, -torch.inf)
+        return made[second][:, first].flatten().logsumexp(0)
+
     def sweep(self, phi: Tensor) -> Tensor:
         """phi (T, h) after one update of every pixel in turn: each climbs to its own best ELBO.
 

@@ -5,7 +5,7 @@ from lvmviz.datasets import Digits
 from lvmviz.figures import missing_pixels as figures
 from lvmviz.summaries import missing_pixels as summaries
 from lvmviz.summaries.missing_pixels import Open
-from lvmviz.ui import own, pixels, pixels_code, pixels_desk, pixels_joint
+from lvmviz.ui import own, pixels, pixels_code, pixels_desk, pixels_joint, pixels_moves
 from lvmviz.ui.derivation_pixels import lines
 from lvmviz.ui.pixels import Asked
 from lvmviz.ui.pixels_joint import Known
@@ -54,6 +54,7 @@ def _show(stage: ui.Stage, known: Known, asked: Asked, made: Open) -> None:
                 channel=PLAYER,
                 brush=pixels.canvases(known.joint),
                 on_brush=pixels.brushed,
+                square=pixels.square(known.joint),
             )
         index = _player(asked, len(phis))
         pixels.head_of_completions(asked.seed)
@@ -65,15 +66,18 @@ def _show(stage: ui.Stage, known: Known, asked: Asked, made: Open) -> None:
             alt="Images completed by draws of the posterior, then by draws of q",
             channel=PLAYER,
         )
+        pixels_moves.draw(asked, made, terms, PLAYER)
     with stage.evidence:
-        ui.thermometer(lambda: terms, depends=depends, decimals=3, names=pixels_desk.names(made),
-                       channel=PLAYER)  # fmt: skip
+        ui.thermometer(lambda: terms, depends=depends, decimals=3, names=pixels_desk.NAMES,
+                       channel=PLAYER, sampled=not made.exact)  # fmt: skip
         pixels_desk.numbers(asked, made, phis[index], terms[index])
         pixels_desk.components(made)
         if asked.climbs:
             entries = [ui.Entry(str(step), "q" if step else "", t.elbo, t.kl) for step, t in enumerate(terms)]
-            ui.ledger(entries, decimals=3, unit="", channel=PLAYER, what="sweeps of CAVI")
-    ui.derivation(lines(terms[index], pixels_desk.by_sum(made)), decimals=3)
+            what = f"sweeps of CAVI{pixels_desk.most(terms)}"
+            ui.ledger(entries, decimals=3 if made.exact else 2, unit="", channel=PLAYER, what=what)
+            pixels_desk.stopped(asked, phis)
+    ui.derivation(lines(terms[index], *summaries.by_sum(made, phis[index])), decimals=3)
     link = ui.link()
     ui.dock(
         "missing-pixels",

@@ -13,11 +13,11 @@ from streamlit.testing.v1 import AppTest
 from lvmviz import ContinuousBernoulli, DigitImages, GaussianNoise, Job, TrainVAE, run
 from lvmviz.runs.execute import execute
 from lvmviz.runs.store import Store, run_id
-from lvmviz.summaries import latent, latent_own, vae
+from lvmviz.summaries import latent, latent_own, missing_pixels, pixels_by_vae, vae
 from lvmviz.summaries import latent_strip as strips
 from lvmviz.summaries.latent_view import two_latents
 from lvmviz.summaries.vae import Moment
-from lvmviz.ui import latent_plane, latent_scenes, latent_sketch
+from lvmviz.ui import latent_plane, latent_scenes, latent_sketch, pixels_scenes
 from lvmviz.ui.latent_runs import FIRST
 from tests.widgets import control, visited, words
 
@@ -39,6 +39,17 @@ def at() -> Moment:
 @pytest.fixture(scope="module")
 def default() -> Moment:
     return last(FIRST)
+
+
+def test_numbers_of_the_scene_in_which_this_run_finishes_a_digit(default):
+    scene = next(one for one in pixels_scenes.SCENES if one.name == "vae-finishes")
+    joint, hidden = pixels_by_vae.joint(default), np.arange(64) < 16
+    x = joint.images[int(scene.link["image"])]
+    open_ = missing_pixels.opened(missing_pixels.Image(joint, x, hidden))
+    terms = missing_pixels.terms(open_, missing_pixels.path(open_, np.full(16, 0.5)))
+    assert f"{terms[0].kl:.2f} nats" in scene.reason and f"{terms[-1].kl:.3f}".lstrip("0") in scene.reason
+    assert ((open_.posterior_mean > 0.5) == (x[hidden] > 0.5)).all()
+    assert joint.labels is not None and joint.labels[int(scene.link["image"])] == 9
 
 
 # ---- z ----

@@ -26,8 +26,9 @@ from lvmviz import (
 )
 from lvmviz.bernoulli_mixture import BernoulliMixtureParams
 from lvmviz.factorized import best, bound, completions, drawn, estimate
-from lvmviz.latent_lattice import disagreement, lattice
+from lvmviz.latent_lattice import disagreement, lattice, wide
 from lvmviz.missing_pixels import Conditional, log_table
+from lvmviz.summaries import missing_pixels as summaries
 
 
 def top(digit: int, rows: int) -> Conditional:
@@ -194,6 +195,33 @@ def test_estimates_lie_within_their_errors():
             assert abs(mine - true) < 4 * told.error + 1e-9
 
 
+def test_estimates_of_a_climb_are_those_of_its_qs_one_by_one():
+    left = top(3, 7)
+    path = coordinate_ascent(left, torch.linspace(0.2, 0.8, 35, dtype=torch.float64))
+    assert len(path) > 3
+    for phi, told in zip(path, estimated_terms(left, path, 300, 5), strict=True):
+        x = drawn(phi, 300, 5)
+        log_p = x @ left.means.log().T + (1 - x) @ torch.log1p(-left.means).T
+        own = left.log_joint + phi @ left.means.log().T + (1 - phi) @ torch.log1p(-left.means).T
+        above = (left.log_joint + log_p).logsumexp(1) - ((left.log_joint + log_p - own) * own.softmax(0)).sum(
+            1
+        )
+        assert told.joint == pytest.approx(float(above.mean()), abs=1e-9)
+
+
+def test_a_q_that_is_sure_leaves_completions_out():
+    left, sums = top(3, 4), Completions(top(3, 4))
+    phi = constant(left, 0.4)
+    assert sums.log_sum_drawn(phi) == sums.log_sum
+    phi[[0, 7, 19]] = torch.tensor([1.0, 0.0, 1.0]).double()
+    seen, x = torch.arange(35) < 20, font_digits()[3].clone()
+    seen[[0, 7, 19]] = False  # as if these three had been seen as q has them
+    x[[0, 7, 19]] = torch.tensor([1.0, 0.0, 1.0]).double()
+    known = hidden_given_seen(font_mixture(), x, seen)
+    assert float(sums.log_sum_drawn(phi)) == pytest.approx(float(known.log_evidence), abs=1e-10)
+    assert float(sums.log_sum_drawn(phi)) < float(sums.log_sum) - 0.1
+
+
 def test_draws_have_the_means_that_they_are_drawn_with():
     left = top(3, 4)
     for x, mean in (
@@ -224,6 +252,31 @@ def test_a_lattice_of_latents_is_the_integral_of_a_decoder():
     )
     assert float(left.log_evidence.exp()) == pytest.approx(exact, abs=2e-5)
     assert disagreement(left.log_joint, left.log_weights, made.black) < 1e-4
+
+
+def test_a_posterior_beyond_the_lattice_gets_nodes_there():
+    def decode(z: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(3.0 * z[:, :1] - 24.0 + z[:, 1:] * torch.linspace(-1, 1, 4, dtype=torch.float64))
+
+    near, far = lattice(decode), wide(decode)
+    joint = summaries.Joint("near", near.theta, (2, 2), np.ones((1, 4)), None, None, (), near.black)
+    beyond = summaries.Joint("far", far.theta, (2, 2), np.ones((1, 4)), None, None, (), far.black)
+    names = tuple(map(str, range(len(far.z))))
+    joint = joint._replace(wide=beyond._replace(names=names))
+    hidden = np.array([False, False, False, True])
+    line = np.arange(-14, 14, 0.05)
+    first, second = np.meshgrid(line, line, indexing="ij")
+    log_p = -(first**2 + second**2) / 2 - np.log(2 * np.pi) + 2 * np.log(0.05)
+    for slope in (-1.0, -1 / 3, 1 / 3):
+        log_p = log_p - np.logaddexp(0.0, -(3.0 * first - 24.0 + slope * second))
+    dense = np.logaddexp.reduce(log_p.ravel())
+    cut = hidden_given_seen(near.theta, torch.ones(4).double(), torch.tensor(hidden))
+    assert abs(float(cut.log_evidence) - dense) > 0.05
+    found = summaries.opened(summaries.Image(joint, np.ones(4), hidden))
+    assert float(found.conditional.log_evidence) == pytest.approx(dense, abs=1e-6)
+    assert len(near.z) < len(found.resp) < len(far.z) and len(found.image.joint.names) == len(found.resp)
+    plain = summaries.opened(summaries.Image(joint, np.zeros(4), hidden))
+    assert plain.image.joint is joint
 
 
 # ---- learned from incomplete images ----

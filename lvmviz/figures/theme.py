@@ -193,6 +193,16 @@ def number(x: float, decimals: int, *, signed: bool = False) -> str:
     return sign + size
 
 
+def digits_of(error: float, most: int) -> int:
+    """Decimals of a number with a standard error: two of one that is not small, else no error is all zeros.
+
+    One that is next to nothing leaves `most`.
+    """
+    if error >= 0.01:
+        return min(2, most)
+    return most if error < 5e-7 else max(most, math.ceil(-math.log10(error)))
+
+
 def nice_step(width: float, count: int = 4) -> float:
     """The step of 1, 2 or 5 times a power of ten that gives at most `count` intervals over a width."""
     return at_least(width / count)

@@ -13,7 +13,7 @@ from lvmviz import font
 from lvmviz.algorithms.bernoulli_em import BernoulliEM
 from lvmviz.bernoulli_mixture import BernoulliMixtureParams, Data, responsibilities
 from lvmviz.divergences import Decomposition
-from lvmviz.factorized import SWEEPS, Best, Estimate, coordinate_ascent, estimate, estimated_terms
+from lvmviz.factorized import Best, Estimate, coordinate_ascent, estimate, estimated_terms
 from lvmviz.factorized import best as best_of
 from lvmviz.factorized import completions as draws_of_posterior
 from lvmviz.factorized import drawn as draws_of_q
@@ -22,9 +22,10 @@ from lvmviz.missing_pixels import Completions, Conditional, hidden_given_seen
 from lvmviz.runs.job import Trace
 
 DRAWS, FEW, SEED = 1000, 150, 0  # of an estimate beside what is exact, or in its place; few of a lattice
-ROUGH = 20  # sweeps of a climb whose every frame is estimated
 ONE = 0.999  # "all 1": a q that is sure, and not infinitely so
 SHOWN = 6  # completions of each sort
+CUT = 1e-5  # nats of log p(x_o) beyond the edge of a lattice that are not left out
+SLIGHT = 1e-12  # of a posterior
 KEPT = 150_000_000  # bytes of tables
 
 
@@ -39,6 +40,7 @@ class Joint(NamedTuple):
     alike: np.ndarray | None  # (10, D) p(x = 1) of every digit
     names: tuple[str, ...] = ()  # (K,) what a component is called
     black: Tensor | None = None  # (K,) where the components are nodes of a lattice, half of them
+    wide: Joint | None = None  # the same on a lattice that reaches further
 
     @property
     def rough(self) -> bool:
@@ -175,9 +177,33 @@ def _key(image: Image) -> tuple[str, bytes, bytes]:
 
 @kept(KEPT, _size, key=_key)
 def opened(image: Image) -> Open:
-    """What the seen pixels leave open; ValueError where the joint cannot make them."""
-    made = hidden_given_seen(image.joint.theta, _tensor(image.x), torch.tensor(image.hidden))
+    """What the seen pixels leave open; ValueError where the joint cannot make them.
+
+    Where a posterior reaches beyond a lattice, the nodes there that matter to it are added.
+    """
+    made = _conditional(image)
+    if image.joint.wide is not None:
+        beyond = _conditional(image._replace(joint=image.joint.wide))
+        if abs(float(beyond.log_evidence - made.log_evidence)) > CUT:
+            image = image._replace(joint=_with_far_nodes(image.joint, beyond.resp))
+            made = _conditional(image)
     return Open(image, made, Completions(made) if made.countable else None)
+
+
+def _with_far_nodes(joint: Joint, resp: Tensor) -> Joint:
+    """The lattice with those nodes of its wide one that have a share (K,) of the posterior."""
+    wide = joint.wide
+    assert wide is not None and wide.black is not None, "only a lattice has a wider one"
+    weights = wide.theta.weights  # fall with the distance from 0
+    near = weights >= 0.99 * joint.theta.weights.min()
+    kept = (near | (resp > SLIGHT)).nonzero()[:, 0]
+    theta = BernoulliMixtureParams(*(part[kept] for part in wide.theta))
+    names = tuple(wide.names[k] for k in kept.tolist())
+    return wide._replace(theta=theta, names=names, black=wide.black[kept])
+
+
+def _conditional(image: Image) -> Conditional:
+    return hidden_given_seen(image.joint.theta, _tensor(image.x), torch.tensor(image.hidden))
 
 
 def _tensor(values: np.ndarray) -> Tensor:
@@ -206,10 +232,21 @@ def climb(made: Open, phi: np.ndarray, climbs: bool, seed: int) -> Climb:
     return Climb(phis, terms(made, phis, seed))
 
 
+def _places_key(made: Open, digit: int, seed: int) -> tuple[object, ...]:
+    return (*made.image.key, digit, seed)
+
+
+@kept(1_000_000, lambda found: 1000, key=_places_key)
+def places(made: Open, digit: int, seed: int) -> dict[str, Decomposition]:
+    """The terms of q at every place that has a name."""
+    names = [name for name in NAMED if name != ALIKE or made.image.joint.alike is not None]
+    phis = np.stack([preset(made, name, digit) for name in names])
+    return dict(zip(names, terms(made, phis, seed), strict=True))
+
+
 def path(made: Open, phi: np.ndarray) -> np.ndarray:
     """phi (h,) and what coordinate ascent makes of it, sweep by sweep, (T, h)."""
-    sweeps = SWEEPS if made.exact else ROUGH
-    return coordinate_ascent(made.conditional, _tensor(phi), made.sums, sweeps).numpy()
+    return coordinate_ascent(made.conditional, _tensor(phi), made.sums).numpy()
 
 
 def terms(made: Open, phis: np.ndarray, seed: int = SEED) -> list[Decomposition]:
@@ -217,6 +254,13 @@ def terms(made: Open, phis: np.ndarray, seed: int = SEED) -> list[Decomposition]
     if made.sums is not None:
         return made.sums.terms(_tensor(phis))
     return estimated_terms(made.conditional, _tensor(phis), made.draws, seed)
+
+
+def by_sum(made: Open, phi: np.ndarray) -> tuple[float | None, float | None]:
+    """log p(x_o) by adding up all completions, and those that q can draw; None where they are too many."""
+    if made.sums is None:
+        return None, None
+    return float(made.sums.log_sum), float(made.sums.log_sum_drawn(_tensor(phi)))
 
 
 def rough(made: Open, phi: np.ndarray, seed: int = SEED) -> Estimate:
@@ -244,6 +288,7 @@ def completions(made: Open, phis: np.ndarray, seed: int = SEED) -> tuple[np.ndar
 # ---- places for q ----
 
 HALF, ONES, ALIKE, MEAN = "all .5", "all 1", "a digit's top", "posterior mean"
+NAMED = HALF, ONES, ALIKE, MEAN
 
 
 def preset(made: Open, name: str, digit: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lvmviz.algorithms.vae import VAEWeights
 from lvmviz.kept import kept
-from lvmviz.latent_lattice import disagreement, lattice
+from lvmviz.latent_lattice import Lattice, disagreement, lattice, wide
 from lvmviz.likelihoods import Bernoulli
 from lvmviz.summaries import vae
 from lvmviz.summaries.missing_pixels import Joint, Open, by_class
@@ -15,7 +15,8 @@ from lvmviz.summaries.vae import Moment
 
 
 def _size(joint: Joint) -> int:
-    return joint.theta.means.nbytes + joint.images.nbytes
+    wide = 0 if joint.wide is None else joint.wide.theta.means.nbytes
+    return joint.theta.means.nbytes + wide + joint.images.nbytes
 
 
 def _key(at: Moment) -> tuple[str, int]:
@@ -36,11 +37,18 @@ def joint(at: Moment) -> Joint:
         with torch.no_grad():
             return at.vae.likelihood.mean(at.vae.decode(weights, z))
 
-    made, test = lattice(decode), vae.half(at.vae, "test")
+    test = vae.half(at.vae, "test")
     height, width = at.vae.data.examples().shape
     x = test.x.astype(float)
-    return Joint(f"{at.id}:{at.step}", made.theta, (height, width), x, test.labels, by_class(x, test.labels),
-                 tuple(f"z = ({_at(a)}, {_at(b)})" for a, b in made.z.tolist()), made.black)  # fmt: skip
+    made, further, key = lattice(decode), wide(decode), f"{at.id}:{at.step}"
+    joint = Joint(key, made.theta, (height, width), x, test.labels, by_class(x, test.labels))
+    return _on(joint, made)._replace(wide=_on(joint, further)._replace(key=f"{key}:wide"))
+
+
+def _on(joint: Joint, made: Lattice) -> Joint:
+    """The joint with the nodes of a lattice for components."""
+    names = tuple(f"z = ({_at(a)}, {_at(b)})" for a, b in made.z.tolist())
+    return joint._replace(theta=made.theta, names=names, black=made.black)
 
 
 def _at(value: float) -> str:

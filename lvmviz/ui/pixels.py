@@ -17,7 +17,7 @@ from lvmviz.summaries import missing_pixels as summaries
 from lvmviz.summaries.missing_pixels import Image, Joint, Open
 from lvmviz.ui import frame, state
 from lvmviz.ui.controls import Controls
-from lvmviz.ui.plot import Canvas, stroke
+from lvmviz.ui.plot import Canvas, Square, stroke
 
 TOGGLED, Q, PAINTED, CLIMBS = "toggled", "q", "painted", "cavi"  # in the link
 PRESETS = {"half": summaries.HALF, "ones": summaries.ONES, "digit": summaries.ALIKE, "mean": summaries.MEAN}
@@ -27,6 +27,8 @@ PIXELS = Knob(options=(AS_IS, OFF, ON), help="A blank image, or one all on, in i
 BRUSH = Knob(0.0, 1.0, "What the brush paints on q: drag over its hidden pixels.", "Brush φ")
 DIGIT = Knob(0, 9, "Whose top “a digit” puts q at.", "q like the digit", "box", more=True)
 SEED = Knob(0, 9999, "Of the draws: completions and estimates.", "Seed", "box", more=True)
+MOST_STROKES = 12  # that are told apart; older ones become one
+_PAINTING = r"(\d{1,5}\.(100|\d{1,2})([-_]\d{1,5}\.(100|\d{1,2}))*)?"
 _AUTOPLAY, _JOINT, _NOW = "lvmviz.pixels.autoplay", "lvmviz.pixels.joint", "lvmviz.pixels.now"
 
 
@@ -35,6 +37,7 @@ class Asked(NamedTuple):
 
     image: Image
     phi: np.ndarray  # (h,) where q sets out
+    before: np.ndarray  # (n, h) where it was put, and after every stroke but the last
     climbs: bool  # whether coordinate ascent goes on from there
     preset: str  # the name of the place, a key of PRESETS
     painted: bool  # whether the brush has changed it
@@ -88,6 +91,10 @@ def _toggled(size: int) -> np.ndarray:
         state.place(TOGGLED, "")
         return made
     places = np.array(text.split("."), int)
+    if (places >= size).any():
+        state.problem(
+            f"The link's {TOGGLED} names pixels that this image does not have; the others are used."
+        )
     made[places[places < size]] = True
     return made
 
@@ -102,39 +109,59 @@ def asked(controls: Controls, joint: Joint) -> tuple[Asked, Open]:
     brush = controls.value("brush", float, 1.0, BRUSH)
     seed = controls.value("seed", int, 0, SEED)
     open_ = summaries.opened(made)
-    name = _preset()
-    phi, painted = _over(summaries.preset(open_, PRESETS[name], digit), made.hidden)
+    name = _preset(joint)
+    *before, phi = _painted_on(summaries.preset(open_, PRESETS[name], digit), made.hidden)
     st.session_state[_NOW] = made.hidden, brush
-    return Asked(made, phi, state.placed(CLIMBS) == "1", name, painted, digit, row, seed), open_
+    way = np.array(before).reshape(len(before), len(phi))
+    return Asked(made, phi, way, _climbs(), name, bool(before), digit, row, seed), open_
 
 
-def _preset() -> str:
+def _preset(joint: Joint) -> str:
     text = state.placed(Q) or "half"
-    if text in PRESETS:
+    if text in PRESETS and (text != "digit" or joint.alike is not None):
         return text
-    state.problem(f"The link's {Q} = {text[:40]} must be one of {', '.join(PRESETS)}; all .5 is shown.")
+    told = (
+        "These images have no labels that tell how a digit looks: q is at all .5." if text == "digit" else
+        f"The link's {Q} = {text[:40]} must be one of {', '.join(PRESETS)}; all .5 is shown."
+    )  # fmt: skip
+    state.problem(told)
     state.place(Q, "")
     return "half"
 
 
-def _painted() -> dict[int, float]:
-    """phi of the pixels that were painted, by their places."""
+def _climbs() -> bool:
+    text = state.placed(CLIMBS)
+    if text not in ("", "1"):
+        state.problem(f"The link's {CLIMBS} = {text[:40]} must be 1 or missing; q stands.")
+        state.place(CLIMBS, "")
+    return text == "1"
+
+
+def _strokes() -> list[dict[int, float]]:
+    """phi of the pixels that each stroke painted, by their places."""
     text = state.placed(PAINTED)
-    if not re.fullmatch(r"(\d{1,5}\.\d{1,3}(-\d{1,5}\.\d{1,3})*)?", text, re.ASCII):
+    if not re.fullmatch(_PAINTING, text, re.ASCII):
         state.problem(f"The link's {PAINTED} = {text[:40]} is no painting; none is used.")
         state.place(PAINTED, "")
-        return {}
-    pairs = (pair.split(".") for pair in text.split("-") if pair)
-    return {int(place): min(int(percent), 100) / 100 for place, percent in pairs}
+        return []
+    strokes = ((pair.split(".") for pair in part.split("-")) for part in text.split("_") if part)
+    return [{int(place): int(percent) / 100 for place, percent in stroke} for stroke in strokes]
 
 
-def _over(phi: np.ndarray, hidden: np.ndarray) -> tuple[np.ndarray, bool]:
-    """phi (h,) with what was painted on it."""
-    made, places = phi.copy(), np.flatnonzero(hidden).tolist()
-    painted = {places.index(place): value for place, value in _painted().items() if place in places}
-    for at, value in painted.items():
-        made[at] = value
-    return made, bool(painted)
+def _painted_on(phi: np.ndarray, hidden: np.ndarray) -> list[np.ndarray]:
+    """phi (h,), and after every stroke on a hidden pixel."""
+    made, index = [phi], np.cumsum(hidden) - 1
+    strokes = _strokes()
+    if any(place >= len(hidden) for one in strokes for place in one):
+        state.problem(
+            f"The link's {PAINTED} names pixels that this image does not have; the others are used."
+        )
+    for one in strokes:
+        on = {index[place]: value for place, value in one.items() if place < len(hidden) and hidden[place]}
+        if on:
+            made.append(made[-1].copy())
+            made[-1][list(on)] = list(on.values())
+    return made
 
 
 def buttons(labelled: bool) -> None:
@@ -201,6 +228,12 @@ def canvases(joint: Joint) -> list[Canvas]:
     ]  # fmt: skip
 
 
+def square(joint: Joint) -> Square:
+    """How high the three images are at every width."""
+    panels, margin = figures.Panels(*joint.shape), figures.MARGIN
+    return Square(round(margin.t + margin.b - panels.slope * (margin.l + margin.r)), panels.slope)
+
+
 def brushed() -> None:
     """Take what the brush took on the picture."""
     made = stroke("picture")
@@ -224,9 +257,15 @@ def paint(cells: Sequence[int], value: float) -> None:
     """Set q's phi of some pixels."""
     if not cells:
         return
-    made = _painted() | dict.fromkeys(cells, value)
+    made = [*_strokes(), dict.fromkeys(sorted(cells), value)]
+    while len(made) > MOST_STROKES:
+        made[:2] = [dict(sorted((made[0] | made[1]).items()))]
     leave()
-    state.place(PAINTED, "-".join(f"{place}.{round(100 * phi)}" for place, phi in sorted(made.items())))
+    state.place(PAINTED, "_".join(map(_written, made)))
+
+
+def _written(stroke: dict[int, float]) -> str:
+    return "-".join(f"{place}.{round(100 * phi)}" for place, phi in stroke.items())
 
 
 # ---- what the picture shows ----

@@ -13,14 +13,18 @@ from lvmviz.ui.code import script, snapshot
 from lvmviz.ui.pixels import Asked
 from lvmviz.ui.pixels_joint import Known
 
+# a lattice has more nodes where an image needs them, which `opened` sees to
+VAE_LEFT = "left = pixels.opened(pixels.Image(joint, x.numpy(), hidden.numpy())).conditional"
 FLOAT = "dtype=torch.float64"
 
 
 def source(known: Known, asked: Asked, made: Open, phis: np.ndarray, index: int, kl: float) -> str:
     """The joint, the image, what is hidden, q, and its KL."""
-    uses = ["hidden_given_seen", "Completions" if made.exact else "estimated_terms"]
+    uses = ["Completions" if made.exact else "estimated_terms"]
+    if not known.is_vae:
+        uses.append("hidden_given_seen")
     sums = ", Completions(left)" if made.exact else ""
-    left = "left = hidden_given_seen(theta, x, hidden)"
+    left = VAE_LEFT if known.is_vae else "left = hidden_given_seen(theta, x, hidden)"
     lines = [f"x = {_image(known, asked)}", *_hidden(asked.image.hidden), left]
     lines.append(f"phi = {_phi(asked, phis[0])}")
     if asked.climbs:
@@ -39,15 +43,17 @@ def _with_theta(known: Known, uses: Sequence[str], last: str) -> str:
     if known.trace is None:
         names = ", ".join(sorted([*uses, "font_digits", "font_mixture"], key=str.lower))
         return f"import torch\nfrom lvmviz import {names}\n\ntheta = font_mixture()\n{last}"
-    theta = _vae_theta(known.trace) if known.is_vae else "theta = trace[-1].state.theta"
-    imports, rest = script(known.trace.job, f"{theta}\n{last}").split("\n\n", 1)
-    more = "\nfrom lvmviz.summaries import pixels_by_vae, vae" if known.is_vae else ""
+    first = _vae_joint(known.trace) if known.is_vae else "theta = trace[-1].state.theta"
+    imports, rest = script(known.trace.job, f"{first}\n{last}").split("\n\n", 1)
+    more = (
+        "\nfrom lvmviz.summaries import missing_pixels as pixels, pixels_by_vae, vae" if known.is_vae else ""
+    )
     return f"import torch\n{imports}, {', '.join(sorted(uses))}{more}\n\n{rest}"
 
 
-def _vae_theta(trace: Trace) -> str:
+def _vae_joint(trace: Trace) -> str:
     place = snapshot(trace, len(trace) - 1).removeprefix("trace[").removesuffix("]")
-    return f"joint = pixels_by_vae.joint(vae.moment(trace, {place}))\ntheta = joint.theta"
+    return f"joint = pixels_by_vae.joint(vae.moment(trace, {place}))"
 
 
 def _image(known: Known, asked: Asked) -> str:

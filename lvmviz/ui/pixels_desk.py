@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lvmviz.divergences import Decomposition
-from lvmviz.factorized import Estimate
-from lvmviz.figures.theme import number
+from lvmviz.factorized import SETTLED, SWEEPS, Estimate
+from lvmviz.figures.theme import digits_of, number
 from lvmviz.summaries import missing_pixels as summaries
 from lvmviz.summaries import pixels_by_vae
 from lvmviz.summaries.missing_pixels import Open
@@ -17,7 +18,11 @@ from lvmviz.ui.pixels import Asked
 from lvmviz.ui.table import Column, Row, table
 
 LIKELY = 4  # components that are listed
-EXACT, TINY = 3, 0.01  # decimals, and those of an error so small
+EXACT, TINY, LEAST = (
+    3,
+    0.01,
+    5e-7,
+)  # decimals, and errors: two decimals above one, none at all below the other
 FAR = 3.0  # standard errors from which an estimate is remarked on
 NAMES = {
     "log_evidence": "log p(x_o)",
@@ -28,9 +33,10 @@ NAMES = {
 }
 
 
-def names(made: Open) -> dict[str, str]:
-    """The words of the thermometer."""
-    return NAMES if made.exact else {**NAMES, "kl": "KL(q‖p), estimate", "elbo": "ELBO, estimate"}
+def most(terms: Sequence[Decomposition]) -> str:
+    """Such as ", ± 0.06 at most", the largest standard error of all; nothing where all are exact."""
+    error = max(one.error for one in terms)
+    return f", ± {number(error, digits_of(error, EXACT))} at most" if error else ""
 
 
 def numbers(asked: Asked, made: Open, phi: np.ndarray, terms: Decomposition) -> None:
@@ -66,8 +72,8 @@ def table_of(
 
 
 def _pair(value: float, error: float) -> str:
-    decimals = EXACT if error < TINY else 2
-    return f"{number(value, decimals)} ± {error:.{decimals}f}"
+    digits = digits_of(error, EXACT)
+    return f"{number(value, digits)} ± {error:.{digits}f}"
 
 
 def remarks(asked: Asked, made: Open, phi: np.ndarray, terms: Decomposition) -> list[str]:
@@ -83,11 +89,12 @@ def remarks(asked: Asked, made: Open, phi: np.ndarray, terms: Decomposition) -> 
             f"{asked.seed}); CAVI climbs the bound in which the component has a q of its own."
         )
     else:
-        said.append(f"Draws with seed {asked.seed}.{_off(summaries.rough(made, phi, asked.seed), terms)}")
+        said.append(f"Draws: seed {asked.seed}.{_off(summaries.rough(made, phi, asked.seed), terms)}")
     if made.image.joint.rough:
         error = pixels_by_vae.rule_error(made)
         said.append(
             f"The VAE’s integral is a sum over a lattice: two halves of it differ by {error:.1e} nats."
+            + (" Nodes further out were added." if made.image.joint is not asked.image.joint else "")
         )
     return said
 
@@ -96,7 +103,15 @@ def _off(rough: Estimate, terms: Decomposition) -> str:
     """A word on an estimate that its own error does not explain."""
     value, error = rough.elbo
     off = abs(value - terms.elbo) / error if error > 1e-9 else 0.0
-    return f" {off:.0f} se off: what q seldom draws counts." if FAR < off < 1e4 else ""
+    if not FAR < off < 1e4:
+        return ""
+    return f" Their ELBO is {off:.0f} standard errors off: q seldom draws the completions that count."
+
+
+def stopped(asked: Asked, phis: np.ndarray) -> None:
+    """A word on a climb that had not settled."""
+    if asked.climbs and len(phis) > SWEEPS and np.abs(phis[-1] - phis[-2]).max(initial=0.0) >= SETTLED:
+        frame.remark(f"CAVI was stopped after {SWEEPS} sweeps, before φ had settled.")
 
 
 def components(made: Open) -> None:
@@ -111,11 +126,6 @@ def components(made: Open) -> None:
     table("components", [Column("", "left"), Column("p(k | x_o)")], rows=rows,
           alt="The likeliest components given the seen pixels",
           height=int((26 + 24 * len(rows)) * frame.scale()))  # fmt: skip
-
-
-def by_sum(made: Open) -> float | None:
-    """log p(x_o) by adding up every completion; None where there are too many."""
-    return None if made.sums is None else float(made.sums.log_sum)
 
 
 def model(asked: Asked, phi: np.ndarray, terms: Decomposition) -> dict[str, Any]:

@@ -79,6 +79,13 @@ class Canvas(NamedTuple):
     colour: str
 
 
+class Square(NamedTuple):
+    """A plot whose units are as wide as high needs no more height than its width asks for."""
+
+    rest: int  # px, whatever the width
+    slope: float  # px a px of width
+
+
 class Stroke(NamedTuple):
     """What a brush took: pixels of a canvas, counted row by row."""
 
@@ -172,11 +179,13 @@ def plot(
     mark: Mark | None = None,
     brush: Sequence[Canvas] = (),
     on_brush: Callable[[], None] | None = None,
+    square: Square | None = None,
 ) -> Any:
     """Draw a figure or film; `make` is called only when `depends` is new.
 
-    With a `channel` the film follows that trace's player. Returned are `.spot` ({x, y} on the axes, where an
-    empty place was clicked) and `.pick` ({trace, value} of a clicked mark's customdata), each for one run.
+    `height` is the most of a `square` one. With a `channel` the film follows that trace's player. Returned
+    are `.spot` ({x, y} on the axes, where an empty place was clicked) and `.pick` ({trace, value} of a
+    clicked mark's customdata), each for one run.
     """
     factor = frame.scale()
     id = films.named(name, depends, factor)
@@ -192,12 +201,13 @@ def plot(
         "hand": hand and hand.data(),
         "mark": mark and mark._asdict(),
         "brush": [canvas._asdict() for canvas in brush] or None,
+        "square": square and [square.rest * factor, square.slope],
         "answered": answers.count(),
     }
     return component("plot")(
         key=f"plot_{name}",
         data=data,
-        height=int(height * factor),
+        height="content" if square else int(height * factor),
         on_spot_change=on_spot or nothing,
         on_pick_change=on_pick or nothing,
         on_hand_change=on_hand or nothing,

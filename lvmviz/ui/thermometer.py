@@ -38,17 +38,19 @@ def thermometer(
     names: Mapping[str, str],
     second: Decomposition | None = None,
     channel: str | None = None,
+    sampled: bool = False,
 ) -> str:
     """Draw the thermometer; `terms` gives one decomposition a frame, `names` replaces its fields' words.
 
-    A `second` q shares the axis. Returned is the chosen presentation.
+    A `second` q shares the axis. Errors of what is `sampled` are standard errors and are told. Returned is
+    the chosen presentation.
     """
     with frame.head("evidence", "Evidence"):
         chosen = switch("presentation", "Presentation of the ELBO", PRESENTATIONS, "III")
     dark = frame.dark()
     plot(
         "thermometer",
-        lambda: film(terms(), second, chosen, decimals, names, dark),
+        lambda: film(terms(), second, chosen, decimals, names, dark, sampled),
         depends=(*depends, second, chosen, dark),
         height=HEIGHT,
         alt=f"Evidence thermometer: {PRESENTATIONS[chosen]}",
@@ -64,6 +66,7 @@ def film(
     decimals: int,
     names: Mapping[str, str],
     dark: bool,
+    sampled: bool = False,
 ) -> Film:
     """The thermometer of these numbers in a presentation."""
     return figures.thermometer(
@@ -74,4 +77,5 @@ def film(
         dark=dark,
         height=HEIGHT,
         names=names,
+        sampled=sampled,
     )

@@ -67,7 +67,7 @@ def test_cavi_plays_and_every_view_follows(visit) -> None:
     page.get_by_role("button", name="CAVI", exact=True).click()
     expect(page).to_have_url(re.compile(r"step=[1-9]"))
     last = page.locator(".lv-player").get_attribute("data-index")
-    for name in ("picture", "completions", "thermometer"):
+    for name in ("picture", "completions", "moves", "thermometer"):
         expect(page.locator(f"[data-name={name}]")).to_have_attribute("data-frame", last or "")
     page.wait_for_function(QUIET)
     expect(page.locator("code").filter(has_text="coordinate_ascent(left, phi")).to_have_count(1)

@@ -27,8 +27,11 @@ def thermometer(
     dark: bool = False,
     height: int = 240,
     names: Mapping[str, str] | None = None,
+    sampled: bool = False,
 ) -> Film:
     """One frame for each decomposition, nats; `names` replaces the words for its fields.
+
+    Where they are `sampled` their errors are standard errors and stand beside the numbers.
 
     III: evidence - KL; I: joint + entropy; II: likelihood - KL to the prior; Σ: likelihood - KL to the prior
     + KL to the posterior = evidence. A `second` q of the same evidence has a thin bar of its own on the axis
@@ -50,5 +53,5 @@ def thermometer(
         bars.draw_parts(stage)
     y = labels.draw_labels(stage, {**labels.NAMES, **(names or {})})
     bars.draw_evidence(stage)
-    labels.draw_numbers(stage, told, y, decimals)
+    labels.draw_numbers(stage, told, y, decimals, sampled)
     return film

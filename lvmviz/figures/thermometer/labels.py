@@ -11,6 +11,7 @@ from lvmviz.figures import theme
 from lvmviz.figures.thermometer.scale import LEVEL
 from lvmviz.figures.thermometer.stage import BAR, GUTTER, Stage
 
+_CLOSED = {"log_evidence", "entropy"}  # what no draws are needed for
 APART = 38  # px, least distance of two labels
 
 NAMES = {
@@ -60,14 +61,27 @@ def draw_labels(stage: Stage, names: Mapping[str, str]) -> np.ndarray:
     return y
 
 
-def draw_numbers(stage: Stage, told: dict[str, np.ndarray], y: np.ndarray, decimals: int) -> None:
-    """The live numbers under the names at heights `y`."""
+def draw_numbers(
+    stage: Stage, told: dict[str, np.ndarray], y: np.ndarray, decimals: int, sampled: bool = False
+) -> None:
+    """The live numbers under the names at heights `y`; their standard errors where they are `sampled`."""
     terms, muted = _terms(stage), stage.colours.muted
-    unit = f'<span style="font-size:11px;font-weight:400;color:{muted}"> nats</span>'
+    small = f'<span style="font-size:11px;font-weight:400;color:{muted}"> '
+    errors = told["error"].tolist() if sampled else [0.0] * len(y)
     rows = np.stack([told[name] for name in terms], 1).tolist()
-    numbers = [[_told(value, decimals) + unit for value in row] for row in rows]
+    numbers = [
+        [_with_error(name, value, error, decimals, small) for name, value in zip(terms, row, strict=True)]
+        for row, error in zip(rows, errors, strict=True)
+    ]
     font = {"size": 17, "color": stage.colours.text, "weight": 600}
     stage.add(_words(stage, len(terms), font), y - 18, numbers)
+
+
+def _with_error(name: str, value: float, error: float, decimals: int, small: str) -> str:
+    if not error or name in _CLOSED:
+        return f"{_told(value, decimals)}{small}nats</span>"
+    digits = theme.digits_of(error, decimals)
+    return f"{_told(value, digits)}{small}± {theme.number(error, digits)}</span>"
 
 
 def _words(stage: Stage, count: int, font: dict[str, Any]) -> dict[str, Any]:

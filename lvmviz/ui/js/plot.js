@@ -73,6 +73,8 @@ class Plot {
     this.pickable = data.pickable;
     this.node.setAttribute("aria-label", data.alt);
     this.node.style.height = `${data.height}px`;
+    this.square = data.square;
+    this.node.style.maxHeight = data.square ? `calc(${data.square[0]}px + ${100 * data.square[1]}cqw)` : "";
     this.node.style.cursor = data.clickable ? "crosshair" : "";
     this.node.dataset.name = data.name;
     this.node.dataset.follows = data.channel ?? "";
@@ -150,7 +152,8 @@ class Plot {
         const figure = this.frame(this.channel?.index ?? 0);
         if (this.mark) this.put(figure.data.at(this.mark.trace));
         const { data, layout } = this.hand ? this.hand.dress(figure) : figure;
-        await Plotly.react(this.node, data, { ...layout, autosize: true }, CONFIG);
+        const size = this.square ? { height: this.node.clientHeight } : {};
+        await Plotly.react(this.node, data, { ...layout, ...size, autosize: true }, CONFIG);
         this.drawn += 1;
         this.node.dataset.drawn = this.drawn;
         this.node.dataset.frame = this.channel?.index ?? 0;
