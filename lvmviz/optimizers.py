@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from lvmviz.core import Choice, choice, knob
+from lvmviz.two_loops import two_loops
 
 MEASURE = 25  # how often a line is measured at most
 ROUNDING = 1e-15  # a change below this share of the value is no change
@@ -177,22 +178,8 @@ class LBFGS(Optimizer):
 
 
 def _two_loops(memory: Memory, gradient: Tensor) -> Tensor:
-    """The inverse Hessian that the memory knows, times the gradient; empty places change nothing."""
-    inverse = torch.where(memory.curvatures > 0.0, 1.0 / memory.curvatures, 0.0)
-    direction, shares = gradient, []
-    for move, change, weight in zip(*_newest_first(memory.moves, memory.changes, inverse), strict=True):
-        shares.append(weight * (move * direction).sum(-1))
-        direction = direction - shares[-1][:, None] * change
-    square = (memory.changes[-1] ** 2).sum(-1)
-    known = memory.curvatures[-1] > 0.0
-    direction = direction * torch.where(known, memory.curvatures[-1] / square, 1.0)[:, None]
-    for move, change, weight, share in zip(memory.moves, memory.changes, inverse, shares[::-1], strict=True):
-        direction = direction + (share - weight * (change * direction).sum(-1))[:, None] * move
-    return direction
-
-
-def _newest_first(*stacks: Tensor) -> list[list[Tensor]]:
-    return [list(stack)[::-1] for stack in stacks]
+    """The inverse Hessian that the memory knows, times the gradient."""
+    return two_loops(memory.moves, memory.changes, memory.curvatures, gradient)
 
 
 def _remember(memory: Memory, move: Tensor, change: Tensor) -> Memory:

@@ -8,7 +8,7 @@ from lvmviz.ui.gaps_scenes import SCENES
 TITLE = "Gaps"
 GROUP = "VAE"
 SHOWS = {"AmortizedVI": {}, "TrainLinearVAE": {"view": "Linear VAE"}}
-CLAIM = "q’s family costs something on every image, and so does sharing one encoder. Here both are exact."
+CLAIM = "What q’s family costs on a datum, and what sharing one encoder costs. Here both are exact."
 VIEWS = {
     "Amortization": "one encoder against the best q of each datum",
     "Linear VAE": "closed form, EM and training end at one optimum",

@@ -252,3 +252,27 @@ def test_the_pace_of_what_was_computed_here_is_known():
     assert live_module.pace(other).rate == 0.0
     opened(asked)  # kept: nothing is computed, and the pace is what it was
     assert live_module.pace(asked) == pace
+
+
+def working() -> None:
+    import streamlit as st
+
+    from lvmviz.ui.live import piece_by_piece
+
+    asked = st.session_state.setdefault("asked", [])
+    pieces = [lambda k=k: (asked.append(k), 10 * k)[1] for k in range(4)]
+    st.session_state["done"] = list(piece_by_piece("work", pieces, "pieces"))
+
+
+def test_work_in_pieces_stops_and_goes_on_where_it_was(monkeypatch):
+    app = AppTest.from_function(working, default_timeout=60)
+    monkeypatch.setattr(live_module, "PATIENCE", -1.0)
+    monkeypatch.setattr(live_module, "_asked_meanwhile", lambda: True)
+    assert sound(app.run()).session_state["done"] == [0]
+    app.session_state["lvmviz.stop.work"] = True
+    monkeypatch.setattr(live_module, "_asked_meanwhile", lambda: False)
+    assert sound(app.run()).session_state["done"] == [0]
+    assert "Stopped after 1 of 4 pieces." in app.markdown[0].value
+    sound(app.button[0].click().run())
+    assert app.session_state["done"] == [0, 10, 20, 30] and app.session_state["asked"] == [0, 1, 2, 3]
+    assert not app.button and "lvmviz.partial" in app.session_state

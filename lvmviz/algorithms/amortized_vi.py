@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -11,110 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lvmviz.core import Algorithm, Choice, Key, choice, generator, knob
-from lvmviz.latent_model import LOG_2PI, hermite, log_prior
+from lvmviz.core import Algorithm, Key, choice, generator, knob
+from lvmviz.one_latent import DECODERS, OneLatentDecoder
 from lvmviz.optimizers import LBFGS, Hill, Memory, remembered
 
-NODES, EVEN = 40, 81  # of means over q: Gauss-Hermite for the ELBO, even ones for the KL
-EDGE, LATTICE = 7.0, 4001  # how far z reaches in sums over it, and how many nodes there are
 CLIMB = LBFGS(memory=10)
-ALIKE = 1e-7  # nats: two optima of one height, as where x has two z
 ARRIVED = 1e-5  # the gradient's length, nats
-DECODERS = {
-    "line": lambda z: z,
-    "sigmoid": lambda z: 4.0 * torch.sigmoid(2.0 * z) - 2.0,
-    "square": lambda z: z.square() - 1.0,
-}
+NODES = 60  # of the ELBO's, about
 FIRST = (2.0, 1.0, 0.1, 0.1)  # standard deviations of an MLP's first slopes, shifts and outer weights
 Answer = tuple[Tensor, Tensor]  # a value and its gradient
-SLOPES = {  # of these, by z
-    "line": torch.ones_like,
-    "sigmoid": lambda z: 8.0 * torch.sigmoid(2.0 * z) * torch.sigmoid(-2.0 * z),
-    "square": lambda z: 2.0 * z,
-}
 CAPACITIES = ("constant", "linear", "MLP")
-
-
-@choice
-class OneLatentDecoder(Choice):
-    """A number z ~ N(0, 1) that makes a number x ~ N(f(z), noise^2).
-
-    f is a line z, a sigmoid 4 s(2z) - 2, which saturates, or a square z^2 - 1, which leaves two z for one x.
-    """
-
-    mean: str = knob(
-        "sigmoid", help="f: what z makes of x, but for the noise.", label="Decoder f", options=tuple(DECODERS)
-    )
-    noise: float = knob(0.4, 0.1, 2.0, "The standard deviation of x given z.", label="Noise sd")
-
-    def log_joint(self, x: Tensor, z: Tensor) -> Tensor:
-        """log p(x, z), nats (...), of numbers x (...) and z (...)."""
-        away = (x - DECODERS[self.mean](z)) / self.noise
-        return -0.5 * (away.square() + LOG_2PI) - math.log(self.noise) + log_prior(z.unsqueeze(-1))
-
-    def elbo(self, x: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-        """E_q[log p(x, z) - log q(z)], nats (...), of q = N(mean, exp(log_sd)^2)."""
-        nodes, weights = hermite(NODES, 1)
-        z = mean.unsqueeze(-1) + log_sd.exp().unsqueeze(-1) * nodes[:, 0]
-        return self.log_joint(x.unsqueeze(-1), z) @ weights + log_sd + 0.5 * (1.0 + LOG_2PI)
-
-    def slopes(self, x: Tensor, mean: Tensor, log_sd: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The ELBO (n,), and what it gains by mean and by log sd; autograd would take five times as long."""
-        (nodes, weights), sd = hermite(NODES, 1), log_sd.exp()[:, None]
-        z = mean[:, None] + sd * nodes[:, 0]
-        away = (x[:, None] - DECODERS[self.mean](z)) / self.noise
-        pull = away * SLOPES[self.mean](z) / self.noise - z
-        height = -0.5 * (away.square() + z.square()) - LOG_2PI - math.log(self.noise)
-        value = height @ weights + log_sd + 0.5 * (1.0 + LOG_2PI)
-        return value, pull @ weights, (pull * nodes[:, 0] * sd) @ weights + 1.0
-
-    def climb_slope(self, x: Tensor, phi: Tensor) -> Answer:
-        """The ELBO (n,) of x (n,) under q's of means and log sds (n, 2), and its gradient (n, 2)."""
-        value, by_mean, by_log_sd = self.slopes(x, *phi.unbind(1))
-        return value, torch.stack([by_mean, by_log_sd], 1)
-
-    def log_evidence(self, x: Tensor) -> Tensor:
-        """log p(x), nats (n,), by a sum over z that converges exponentially."""
-        z = torch.linspace(-EDGE, EDGE, LATTICE, dtype=torch.float64, device="cpu")
-        return torch.logsumexp(self.log_joint(x[:, None], z), 1) + math.log(2.0 * EDGE / (LATTICE - 1))
-
-    def gap(self, x: Tensor, mean: Tensor, log_sd: Tensor) -> Tensor:
-        """KL(q || p(z | x)), nats (n,): the mean of log q - log p(z | x) over even nodes of q."""
-        e = torch.linspace(-8.0, 8.0, EVEN, dtype=torch.float64, device="cpu")
-        weights = torch.softmax(-0.5 * e.square(), 0)
-        z = mean[:, None] + log_sd.exp()[:, None] * e
-        log_q = -0.5 * (e.square() + LOG_2PI) - log_sd[:, None]
-        return (log_q - self.log_joint(x[:, None], z)) @ weights + _evidence(self, tuple(x.tolist()))
-
-    def best(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and log sd (n,) of the Gaussian of highest ELBO found for every x (n,)."""
-        starts = torch.cat([self._starts(x), torch.zeros(1, len(x), 2).to(x)])  # (S, n, 2)
-        ask = remembered(lambda phi: self.climb_slope(x.repeat(len(starts)), phi))
-        phi = starts.flatten(0, 1)
-        memory = CLIMB.init(phi)
-        for _ in range(60):
-            memory, phi = CLIMB.step(memory, phi, Hill(ask, lambda at: at))
-            if float(ask(phi)[1].norm(dim=1).max()) < ARRIVED:
-                break
-        value = ask(phi)[0].view(len(starts), -1)
-        value = value.nan_to_num(-torch.inf)
-        highest = (value >= value.amax(0) - ALIKE).int().argmax(0)  # the first of those that are alike
-        return tuple(phi.view(len(starts), -1, 2)[highest, torch.arange(len(x))].unbind(1))  # type: ignore[return-value]
-
-    def _starts(self, x: Tensor) -> Tensor:
-        """The moments of either half of the posterior, and of all of it (3, n, 2)."""
-        z = torch.linspace(-EDGE, EDGE, 701, dtype=torch.float64, device="cpu")
-        joint = self.log_joint(x[:, None], z)
-        halves = [*(joint.masked_fill(side, -1e3) for side in (z < 0.0, z > 0.0)), joint]
-        weight = torch.softmax(torch.stack(halves), 2)
-        mean = weight @ z
-        variance = (weight * (z - mean[..., None]).square()).sum(-1)
-        return torch.stack([mean, 0.5 * (variance + 1e-4).log()], 2)
-
-
-@functools.lru_cache(maxsize=64)
-def _evidence(decoder: OneLatentDecoder, x: tuple[float, ...]) -> Tensor:
-    return decoder.log_evidence(torch.tensor(x, dtype=torch.float64, device="cpu"))
 
 
 class AmortizedState(NamedTuple):
@@ -196,25 +100,26 @@ class AmortizedVI(Algorithm):
         return {"constant": 2, "linear": 4, "MLP": 4 * self.hidden + 2}[self.capacity]
 
     def _slope(self, phi: Tensor) -> Answer:
-        """The mean ELBO (1,) and its gradient (1, P)."""
-        x = self.x()
-        value, by_mean, by_log_sd = self.decoder.slopes(x, *self.encode(phi[0], x))
-        gradient = self._back(phi[0], x, by_mean / len(x), by_log_sd / len(x))
-        return value.mean()[None], gradient[None]
-
-    def _back(self, phi: Tensor, x: Tensor, by_mean: Tensor, by_log_sd: Tensor) -> Tensor:
-        """What the encoder's numbers gain (P,), from what every mean and log sd gains (n,)."""
-        ends = torch.stack([by_mean.sum(), by_log_sd.sum()])
-        if self.capacity == "constant":
-            return ends
-        if self.capacity == "linear":
-            return torch.stack([ends[0], by_mean @ x, ends[1], by_log_sd @ x])
-        slopes, shifts, first, second = phi[: 4 * self.hidden].view(4, -1)
-        scaled = x[:, None] / self.reach
-        hidden = torch.tanh(scaled * slopes + shifts)
-        within = (by_mean[:, None] * first + by_log_sd[:, None] * second) * (1.0 - hidden.square())
-        parts = (scaled * within).sum(0), within.sum(0), by_mean @ hidden, by_log_sd @ hidden, ends
-        return torch.cat(parts)
+        """The mean ELBO (1,) and its gradient (1, P), by hand and in NumPy: so small, torch mostly waits."""
+        x, numbers = self.x().numpy(), phi[0].detach().numpy()
+        if self.capacity == "MLP":
+            slopes, shifts, first, second = numbers[: 4 * self.hidden].reshape(4, -1)
+            scaled = x[:, None] / self.reach
+            hidden = np.tanh(scaled * slopes + shifts)
+            told = np.stack([hidden @ first, hidden @ second], 1) + numbers[-2:]
+        else:
+            hidden = np.stack([np.ones_like(x), x][: len(numbers) // 2], 1)
+            told = hidden @ numbers.reshape(2, -1).T
+        made = self.decoder.heights(x, told)
+        by = made.slope / len(x)  # (n, 2) what each mean and log sd gains
+        outer = by.T @ hidden  # (2, H)
+        if self.capacity == "MLP":
+            within = (by @ np.stack([first, second])) * (1.0 - hidden * hidden)
+            parts = (scaled * within).sum(0), within.sum(0), outer.ravel(), by.sum(0)
+            gradient = np.concatenate(parts)
+        else:
+            gradient = outer.ravel()
+        return torch.tensor([made.value.mean()]), torch.from_numpy(gradient)[None]
 
     def _told(
         self, phi: Tensor, memory: Memory, iteration: Tensor, asked: Tensor, known: Answer | None = None
@@ -255,3 +160,6 @@ def climbed_from(decoder: OneLatentDecoder, x: Tensor, start: Tensor, steps: int
         gaps.append(decoder.gap(x, *phi.unbind(1)))
         asked.append(count[0])
     return Inner(torch.stack(gaps).numpy(), np.array(asked))
+
+
+__all__ = ["CAPACITIES", "DECODERS", "AmortizedVI", "Inner", "OneLatentDecoder", "climbed_from"]

@@ -21,6 +21,7 @@ from lvmviz.spectra import KnownSpectrum
 
 ARRIVED = 1e-5  # the gradient's length, nats, from which on it has arrived
 CLIMB = LBFGS(memory=10)
+SOLVED = 5  # every so many steps end with the decoder that is best for q, and q's axes
 ACTIVE = 1e-4  # nats of KL, mean over the data, from which on a latent is active
 
 
@@ -74,8 +75,16 @@ def _moments(data: Dataset) -> tuple[Tensor, Tensor]:
     return mean, (points - mean).T @ (points - mean) / len(points)
 
 
+@kept(64, lambda made: 1)
+def _roots(data: Dataset, latents: int, least: float) -> Tensor:
+    """A root of the covariance (D, D), no eigenvalue below the noise variance; `least` 0: that of PPCA."""
+    values, axes = torch.linalg.eigh(_moments(data)[1])
+    noise = least or float(values[: len(values) - latents].mean())
+    return (axes * values.clamp(min=max(noise, 1e-12 * float(values[-1]))).sqrt()) @ axes.T
+
+
 class LinearVAEState(NamedTuple):
-    """The model, and the same as the numbers that L-BFGS moves."""
+    """The model, and its decoder as the numbers that L-BFGS moves."""
 
     model: LinearVAE
     phi: Tensor  # (1, P)
@@ -99,10 +108,13 @@ class LinearVAEInfo(NamedTuple):
 class TrainLinearVAE(Algorithm):
     """A VAE whose decoder W z + mean and encoder V (x - mean) are linear, by L-BFGS on the exact ELBO.
 
-    The noise variance is learned, or fixed: then a direction whose variance is below it stays unused. Its
-    optimum is that of probabilistic PCA, where q is the posterior (Dai et al., 2018; Lucas, Tucker, Grosse
-    and Norouzi, 2019, "Don't blame the ELBO!"). A mean-field q also picks the axes: any rotation of the
-    latents would leave the likelihood alone and lower the ELBO.
+    For every decoder the best encoder is a regression: V = (I + W'W / sigma^2)^-1 W' / sigma^2, and it is
+    solved for; the decoder climbs what is left, and every fifth step ends with the decoder that is best for
+    this q (EM's M-step). The noise variance is learned, or fixed: then a direction whose variance is below
+    it stays unused. The optimum is that of probabilistic PCA, where q is the posterior (Dai et al., 2018;
+    Lucas, Tucker, Grosse and Norouzi, 2019, "Don't blame the ELBO!"). A mean-field q also picks the axes:
+    any rotation of the latents leaves the likelihood alone, and the principal ones leave nothing between
+    ELBO and likelihood; every fifth step turns there.
     """
 
     title = "Linear VAE"
@@ -133,11 +145,9 @@ class TrainLinearVAE(Algorithm):
                 f"{self.latents} latents need more than {self.latents} columns and the table has {width}: "
                 "use fewer latents, or more columns"
             )
-        draw = torch.randn(
-            2 * width * self.latents, generator=generator(key), dtype=torch.float64, device="cpu"
-        )
-        rest = torch.zeros(self._size() - len(draw), dtype=torch.float64, device="cpu")
-        phi = torch.cat([draw / math.sqrt(width), rest])[None]
+        draw = torch.randn(width * self.latents, generator=generator(key), dtype=torch.float64, device="cpu")
+        phi = torch.zeros(1, len(draw) + int(self.learned), dtype=torch.float64, device="cpu")
+        phi[0, : len(draw)] = draw / math.sqrt(width)
         if self.learned:
             phi[0, -1] = math.log(self.noise_variance / self.scale() ** 2)
         return self._told(phi, CLIMB.init(phi), torch.zeros((), dtype=torch.int64, device="cpu"))
@@ -145,7 +155,11 @@ class TrainLinearVAE(Algorithm):
     def step(self, key: Key, state: LinearVAEState) -> tuple[LinearVAEState, LinearVAEInfo]:
         ask = remembered(self._slope)
         memory, phi = CLIMB.step(state.memory, state.phi, Hill(ask, lambda at: at))
-        return self._told(phi, memory, state.iteration + 1, ask(phi)[1])
+        count = state.iteration + 1
+        if int(count) % SOLVED == 0:
+            phi = self._solved(phi)
+            memory, phi = self._turned(memory, phi) if self.posterior == "mean-field" else (memory, phi)
+        return self._told(phi, memory, count, ask(phi))
 
     def finished(self, state: LinearVAEState, info: LinearVAEInfo) -> bool:
         return info.slope < ARRIVED
@@ -168,62 +182,91 @@ class TrainLinearVAE(Algorithm):
             raise ValueError("no column varies, so nothing is left to explain: use others")
         return math.sqrt(found)
 
-    # ---- the numbers that L-BFGS moves: W, V, the factor, log sigma^2 ----
-
-    def _size(self) -> int:
-        width, q = len(self.covariance()), self.latents
-        below = q * (q - 1) // 2 if self.posterior == "full" else 0
-        return 2 * width * q + q + below + int(self.learned)
+    # ---- the numbers that L-BFGS moves: W, log sigma^2 ----
 
     def model(self, phi: Tensor) -> LinearVAE:
-        """The linear VAE of numbers phi (P,)."""
+        """The linear VAE whose decoder has the numbers phi (P,), with the best encoder for it."""
         width, q, scale = len(self.covariance()), self.latents, self.scale()
-        w, v, diagonal, rest = phi.split([width * q, width * q, q, len(phi) - (2 * width + 1) * q])
-        factor = torch.diag(diagonal.exp())
+        w = self._units() @ phi[: width * q].view(width, q)
+        noise = scale**2 * phi[-1].exp() if self.learned else phi.new_tensor(self.noise_variance)
+        precision = torch.eye(q).to(w) + w.T @ w / noise
+        encoder = torch.linalg.solve(precision, w.T / noise)
         if self.posterior == "full":
-            rows, columns = torch.tril_indices(q, q, -1, device="cpu")
-            factor = factor.index_put((rows, columns), rest[: len(rows)])
-        noise = scale**2 * rest[-1].exp() if self.learned else phi.new_tensor(self.noise_variance)
-        return LinearVAE(
-            PPCAParams(_moments(self.data)[0], scale * w.view(width, q), noise),
-            v.view(q, width) / scale,
-            factor,
-        )
+            factor = torch.linalg.cholesky(torch.linalg.inv(precision))
+        else:
+            factor = torch.diag(precision.diagonal().rsqrt())
+        return LinearVAE(PPCAParams(_moments(self.data)[0], w, noise), encoder, factor)
+
+    def _units(self) -> Tensor:
+        """What W is measured in, (D, D): the data's sd along each principal axis, the noise's at least.
+
+        It decides how fast L-BFGS arrives, not where.
+        """
+        return _roots(self.data, self.latents, 0.0 if self.learned else self.noise_variance)
+
+    def _solved(self, phi: Tensor) -> Tensor:
+        """The decoder of highest ELBO for the q that phi (1, P) tells: x regressed on z."""
+        made, covariance = self.model(phi[0]), self.covariance()
+        seen = made.encoder @ covariance
+        second = seen @ made.encoder.T + made.factor @ made.factor.T  # E_q[z z']
+        w = torch.linalg.solve(second, seen).T
+        parts = [torch.linalg.solve(self._units(), w).flatten()]
+        if self.learned:
+            noise = (covariance - w @ seen).trace() / len(covariance)
+            parts.append((noise / self.scale() ** 2).log()[None])
+        return torch.cat(parts)[None]
+
+    def _turned(self, memory: Memory, phi: Tensor) -> tuple[Memory, Tensor]:
+        """W in its principal axes, W'W diagonal, the widest first; what L-BFGS remembers turns along."""
+        width = len(self.covariance())
+        size = width * self.latents
+        axes = torch.linalg.svd(self.model(phi[0]).theta.loadings, full_matrices=False)[2].T
+
+        def along(numbers: Tensor) -> Tensor:
+            turned = numbers[..., :size].unflatten(-1, (width, self.latents)) @ axes
+            return torch.cat([turned.flatten(-2), numbers[..., size:]], -1)
+
+        return memory._replace(moves=along(memory.moves), changes=along(memory.changes)), along(phi)
 
     def _slope(self, phi: Tensor) -> tuple[Tensor, Tensor]:
-        """The ELBO (1,) and its gradient (1, P), by hand and in NumPy: a tenth of what autograd takes."""
-        made, scale = self.model(phi[0]), self.scale()
-        w, noise, v, factor = (
-            part.numpy()
-            for part in (made.theta.loadings, made.theta.noise_variance, made.encoder, made.factor)
-        )
-        covariance, inner = self.covariance().numpy(), w.T @ w
-        left, spread, signal = covariance - w @ (v @ covariance), factor @ factor.T, v @ covariance
-        by_w = (left @ v.T - w @ spread) / noise
-        by_v = w.T @ left / noise - signal
-        by_factor = np.diag(1.0 / np.diagonal(factor)) - inner @ factor / noise - factor
-        error = np.trace(left) - ((left @ v.T) * w).sum() + (inner * spread).sum()
-        parts = [scale * by_w.ravel(), by_v.ravel() / scale, np.diagonal(by_factor) * np.diagonal(factor)]
-        if self.posterior == "full":
-            parts.append(by_factor[np.tril_indices(len(factor), -1)])
+        """The ELBO (1,) and its gradient (1, P), by hand and in NumPy: a tenth of what autograd takes.
+
+        The best encoder for a decoder moves with it, and as it is the best that changes no slope.
+        """
+        covariance, scale, q = self.covariance().numpy(), self.scale(), self.latents
+        width, numbers, units = len(covariance), phi[0].numpy(), self._units().numpy()
+        w = units @ numbers[: width * q].reshape(width, q)
+        noise = scale**2 * math.exp(numbers[-1]) if self.learned else self.noise_variance
+        inner = w.T @ w
+        precision = np.eye(q) + inner / noise
+        v = np.linalg.solve(precision, w.T / noise)
+        spread = np.linalg.inv(precision) if self.posterior == "full" else np.diag(1.0 / np.diag(precision))
+        signal = v @ covariance
+        left = covariance - w @ signal
+        pulled = left @ v.T
+        error = np.trace(left) - (pulled * w).sum() + (inner * spread).sum()
+        square, volume = (signal * v).sum() + np.trace(spread), np.linalg.slogdet(spread)[1]
+        value = -0.5 * (width * (LOG_2PI + math.log(noise)) - q + error / noise + square - volume)
+        parts = [(units @ (pulled - w @ spread) / noise).ravel()]
         if self.learned:
-            parts.append(np.array([0.5 * (error / noise - len(w))]))
-        square, volume = (signal * v).sum() + np.trace(spread), 2.0 * np.log(np.diagonal(factor)).sum()
-        constant = len(w) * (LOG_2PI + np.log(noise)) - w.shape[1]
-        value = -0.5 * (constant + error / noise + square - volume)
+            parts.append(np.array([0.5 * (error / noise - width)]))
         return torch.tensor([value], dtype=torch.float64), torch.from_numpy(np.concatenate(parts))[None]
 
     def _told(
-        self, phi: Tensor, memory: Memory, iteration: Tensor, slope: Tensor | None = None
+        self,
+        phi: Tensor,
+        memory: Memory,
+        iteration: Tensor,
+        known: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[LinearVAEState, LinearVAEInfo]:
         made, covariance = self.model(phi[0]), self.covariance()
-        slope = self._slope(phi)[1] if slope is None else slope
-        elbo, log_lik, kl = (float(part(covariance)) for part in (made.elbo, made.log_lik, made.kl))
+        elbo, slope = self._slope(phi) if known is None else known
+        log_lik, kl = (float(part(covariance)) for part in (made.log_lik, made.kl))
         info = LinearVAEInfo(
             int(iteration),
-            elbo,
+            float(elbo),
             log_lik,
-            kl,
+            max(kl, 0.0),  # below it by rounding where q is the posterior
             float(made.theta.noise_variance),
             active=int((made.kl_prior(covariance) > ACTIVE).sum()),
             slope=float(slope.norm()),

@@ -11,7 +11,7 @@ from lvmviz.figures.latent import address
 from lvmviz.figures.marks import legend
 from lvmviz.figures.theme import HATCH, Margin, Tokens, fill
 
-ENCODED, GAP = 300, 150  # heights, px
+ENCODED, GAP = 300, 184  # heights, px
 _MARGIN = Margin(l=48, r=12, t=8, b=34)
 
 

@@ -9,7 +9,8 @@ from lvmviz.figures.drawing import Drawing, scatter
 from lvmviz.figures.marks import legend
 from lvmviz.figures.theme import Margin
 
-BUDGET = 150  # height, px
+BUDGET = 184  # height, px
+WORDS = 58  # px, of the legend: no curve comes so near the top
 _MARGIN = Margin(l=48, r=12, t=8, b=34)
 Course = tuple[np.ndarray, np.ndarray]  # gradients, and the gap after them
 
@@ -30,10 +31,13 @@ def spent(
     """
     colours = theme.tokens(dark)
     (steps, gaps), (asked, gap) = own, training
-    every = np.concatenate([steps[1:], asked[asked > 0]])
+    on = asked > 0
+    every = np.concatenate([steps[1:], asked[on]])
     low, high = np.log10(every.min()) - 0.1, np.log10(every.max()) + 0.25
     floor = max(0.3 * least, 1e-4)
-    tall = np.log10(max(float(gaps.max()), float(gap.max()))) + 0.9
+    taken = WORDS / (height - _MARGIN.t - _MARGIN.b)
+    top = np.log10(max(float(gaps[1:].max()), float(gap[on].max()), 2.0 * floor))
+    tall = top + (top - np.log10(floor)) * taken / (1.0 - taken)
     powers = list(range(int(np.ceil(low)), int(np.floor(high)) + 1))
     decades = list(range(int(np.ceil(np.log10(floor))), int(np.floor(tall)) + 1))
     made = theme.figure(
@@ -69,7 +73,6 @@ def spent(
         )
     )
     orange = {"color": colours.q_mark, "width": 2.5}
-    on = asked > 0
     made.add_trace(
         scatter(
             x=asked[on].tolist(),

@@ -14,6 +14,7 @@ from lvmviz.figures.theme import HATCH, Margin, fill, number
 from lvmviz.figures.vae_images import ink
 
 BARS, PLANE = 236, 300  # heights, px
+ROOM = 1.36  # how high the axis reaches, in bars: a number and the legend stand above the highest
 APPROXIMATION, AMORTIZATION = "approximation", "amortization"
 
 
@@ -24,13 +25,18 @@ def bars(
     images: np.ndarray | None,
     *,
     chosen: int,
+    left: np.ndarray | None = None,
+    draws: int = 0,
     dark: bool = False,
     height: int = BARS,
 ) -> Drawing:
-    """Stacked: hatched what the family costs (n,), plain above what sharing costs (n,); images (n, H, W)."""
+    """Stacked: hatched what the family costs (n,), plain above what sharing costs (n,); images (n, H, W).
+
+    A line across each: what the importance weighted bound of so many draws leaves (n,).
+    """
     colours = theme.tokens(dark)
     total = approximation + amortization
-    high = 1.18 * max(float(total.max()), 1e-6)
+    high = ROOM * max(float(total.max()), 1e-6)
     places = list(range(len(total)))
     labels = [f"<b>{name}</b>" if k == chosen else name for k, name in enumerate(names)]
     made = theme.figure(
@@ -76,6 +82,19 @@ def bars(
             "marker": {"color": fill(colours.gap, 0.14), "line": edge},
         }
     )
+    words = "▨ approximation   ▢ amortization"
+    if left is not None:
+        words += f'   <span style="color:{colours.text}"><b>—</b> left by IWAE, K = {draws}</span>'
+        made.add_trace(
+            scatter(
+                x=places,
+                y=left.tolist(),
+                mode="markers",
+                customdata=data,
+                hovertemplate=told.replace("{}", f"left by IWAE, K = {draws}"),
+                marker={"symbol": "line-ew", "size": 22, "line": {"width": 2.5, "color": colours.text}},
+            )
+        )
     for k, value in zip(places, total.tolist(), strict=True):
         made.add_annotation(
             text=number(value, 2),
@@ -88,7 +107,7 @@ def bars(
     if images is not None:
         _draw_images(made, images, dark)
     made.add_annotation(
-        text="▨ approximation   ▢ amortization",
+        text=words,
         xref="paper",
         yref="paper",
         x=1.0,

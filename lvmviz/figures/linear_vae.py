@@ -94,17 +94,18 @@ def spectrum(
         )
     )
     film.numbers(film.last(), "y", np.maximum(made, floor))
-    for k in range(min(q, 6)):
+    for k in range(0, min(q, 6) if len(shown) <= 12 else q, 1 if len(shown) <= 12 else 4):  # side by side
         texts = [number(float(value), 2) for value in own[:, k]]
+        above = np.log10(np.maximum(made[:, k], max(shown[k], best, floor)))
         note = {
             "x": k + 1,
-            "y": float(np.log10(max(shown[k], best, floor))),
-            "yshift": 14,
+            "y": float(above[0]),
+            "yshift": 14 if len(shown) <= 12 else 20,
             "showarrow": False,
             "text": texts[0],
             "font": {"size": 11, "color": colours.q_text},
         }
-        annotate(film, note, {"text": texts})
+        annotate(film, note, {"text": texts, "y": above.tolist()})
     name = {
         "xref": "paper",
         "x": 1.0,
@@ -144,7 +145,7 @@ def latents(
         height=height,
         margin=Margin(40, 6, 8, 36),
         uirevision="latents",
-        xaxis={**one, "title": {"text": "z<sub>1</sub>"}},
+        xaxis={**one, "constraintoward": "right", "title": {"text": "z<sub>1</sub>"}},
         yaxis={**one, "title": {"text": "z<sub>2</sub>"}, "scaleanchor": "x"},
     )
     for radius in (1.0, 2.0):
@@ -193,6 +194,7 @@ def latents(
         ("p(z|x) at x = mean, 2 sd", colours.posterior),
         ("best mean-field q", colours.q_text),
         ("· E[z|x] of the data", colours.text),
+        ("╌ p(z), 1 and 2 sd", colours.prior),
     )
     legend(made, words, colours)
     return made

@@ -41,23 +41,33 @@ def _x() -> Tensor:
 
 @functools.lru_cache(maxsize=32)
 def landscape(decoder: OneLatentDecoder) -> Landscape:
-    """Of one decoder; no encoder has a part in it."""
-    x = _x()
+    """Of one decoder at every drawn x; no encoder has a part in it."""
+    return _landscape(decoder, _x())
+
+
+@functools.lru_cache(maxsize=64)
+def _there(decoder: OneLatentDecoder, x: float) -> Landscape:
+    """The same at one x."""
+    return _landscape(decoder, torch.tensor([x], dtype=torch.float64, device="cpu"))
+
+
+def _landscape(decoder: OneLatentDecoder, x: Tensor) -> Landscape:
     z = torch.linspace(-SIDE, SIDE, NODES, dtype=torch.float64, device="cpu")
     evidence = decoder.log_evidence(x)
     mean, log_sd = decoder.best(x)
     density = (decoder.log_joint(x, z[:, None]) - evidence).exp()
-    parts = (
-        x,
-        z,
-        density,
-        evidence,
-        mean,
-        log_sd.exp(),
-        decoder.elbo(x, mean, log_sd),
-        decoder.gap(x, mean, log_sd),
-    )
+    gap = decoder.gap(x, mean, log_sd).clamp(min=0.0)  # below 0 by rounding, where q is the posterior
+    parts = (x, z, density, evidence, mean, log_sd.exp(), decoder.elbo(x, mean, log_sd), gap)
     return Landscape(*(part.numpy() for part in parts))
+
+
+def best_beside(trace: Trace) -> np.ndarray:
+    """The mean (V,) of the best Gaussian: of two that are alike, the one on the encoder's side."""
+    decoder = amortized(trace).decoder
+    mean = landscape(decoder).mean
+    if decoder.mean != "square":
+        return mean
+    return np.where(encoded(trace).mean[-1] < 0.0, -1.0, 1.0) * np.abs(mean)  # x sees only z squared
 
 
 class Encoded(NamedTuple):
@@ -85,30 +95,36 @@ def _bytes(made: Encoded) -> int:
 
 @kept(20_000_000, _bytes, key=lambda trace: trace.key)
 def encoded(trace: Trace) -> Encoded:
-    """At every snapshot."""
-    algorithm, x = amortized(trace), _x()
-    decoder, parts = algorithm.decoder, []
-    for snapshot in trace:
-        mean, log_sd = algorithm.encode(snapshot.state.phi[0], x)
-        parts.append((mean, log_sd.exp(), decoder.elbo(x, mean, log_sd), decoder.gap(x, mean, log_sd)))
-    return Encoded(*(torch.stack(side).numpy() for side in zip(*parts, strict=True)))
+    """At every snapshot, of every drawn x."""
+    return _encoded(trace, _x())
 
 
-def terms(trace: Trace, place: int) -> list[Decomposition]:
-    """The evidence of the x at one place, and its terms under the encoder's q, at every snapshot."""
-    made, seen = encoded(trace), landscape(amortized(trace).decoder)
-    evidence = float(seen.log_evidence[place])
+@kept(2_000_000, _bytes, key=lambda trace, x: (trace.key, x))
+def encoded_at(trace: Trace, x: float) -> Encoded:
+    """At every snapshot, of one x."""
+    return _encoded(trace, torch.tensor([x], dtype=torch.float64, device="cpu"))
+
+
+def _encoded(trace: Trace, x: Tensor) -> Encoded:
+    algorithm = amortized(trace)
+    decoder = algorithm.decoder
+    told = [algorithm.encode(snapshot.state.phi[0], x) for snapshot in trace]
+    mean, log_sd = (torch.stack(side) for side in zip(*told, strict=True))  # (T, V)
+    every = x.repeat(len(told)), mean.flatten(), log_sd.flatten()
+    elbo, gap = decoder.elbo(*every), decoder.gap(*every, evidence=decoder.log_evidence(x).repeat(len(told)))
+    return Encoded(mean.numpy(), log_sd.exp().numpy(), elbo.view_as(mean).numpy(), gap.view_as(mean).numpy())
+
+
+def terms(trace: Trace, x: float) -> list[Decomposition]:
+    """The evidence of one x, and its terms under the encoder's q, at every snapshot."""
+    made = encoded_at(trace, x)
+    evidence = float(_there(amortized(trace).decoder, x).log_evidence[0])
     found = []
-    for mean, sd, elbo, gap in zip(*(part[:, place].tolist() for part in made), strict=True):
+    for mean, sd, elbo, gap in zip(*(part[:, 0].tolist() for part in made), strict=True):
         entropy = float(np.log(sd)) + 0.5 * (1.0 + np.log(2.0 * np.pi))
         kl_prior = 0.5 * (mean**2 + sd**2 - 1.0) - float(np.log(sd))
         found.append(Decomposition(evidence, elbo, gap, elbo - entropy, entropy, elbo + kl_prior, kl_prior))
     return found
-
-
-def nearest(x: float) -> int:
-    """The place of the drawn x nearest to this one."""
-    return int(np.abs(_x().numpy() - x).argmin())
 
 
 class Parts(NamedTuple):
@@ -122,10 +138,43 @@ class Parts(NamedTuple):
 
 def parts(trace: Trace, index: int) -> Parts:
     """Of every drawn x at one snapshot."""
-    seen, made = landscape(amortized(trace).decoder), encoded(trace)
+    return _parts(landscape(amortized(trace).decoder), encoded(trace), index)
+
+
+def parts_at(trace: Trace, index: int, x: float) -> Parts:
+    """Of one x at one snapshot."""
+    return _parts(_there(amortized(trace).decoder, x), encoded_at(trace, x), index)
+
+
+def _parts(seen: Landscape, made: Encoded, index: int) -> Parts:
     saved = np.maximum(seen.elbo - made.elbo[index], 0.0)
     total = made.total[index]
     return Parts(total, seen.gap, saved, np.abs(total - seen.gap - saved))
+
+
+class Left(NamedTuple):
+    """What the importance weighted bound of K draws leaves under the encoder's q."""
+
+    there: float  # nats, at one x
+    over_x: np.ndarray  # (V,) nats, at every drawn x
+    error: float  # between two rules, the worst of them
+
+
+def iwae_leaves(trace: Trace, index: int, x: float, draws: int) -> Left:
+    """At one snapshot: log p(x) less the bound, by quadrature."""
+    there, off = _leaves(trace, index, draws, torch.tensor([x], dtype=torch.float64, device="cpu"))
+    over, error = _leaves_over_x(trace, index, draws)
+    return Left(float(there[0]), over, float(max(off.max(), error.max())))
+
+
+@kept(64, lambda made: 1, key=lambda trace, index, draws: (trace.key, index, draws))
+def _leaves_over_x(trace: Trace, index: int, draws: int) -> tuple[np.ndarray, np.ndarray]:
+    return _leaves(trace, index, draws, _x())
+
+
+def _leaves(trace: Trace, index: int, draws: int, x: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    algorithm = amortized(trace)
+    return algorithm.decoder.iwae_leaves(x, *algorithm.encode(trace[index].state.phi[0], x), draws)
 
 
 class Budget(NamedTuple):
@@ -151,6 +200,6 @@ def budget(trace: Trace) -> Budget:
     cold = torch.tensor([START, 0.0]).to(x).expand(len(x), 2)
     own, warm = (climbed_from(decoder, x, start, INNER) for start in (cold, told[-1]))
     asked = np.array([snapshot.info.asked for snapshot in trace], float)
-    least = float(decoder.gap(x, *decoder.best(x)).mean())
+    least = float(decoder.gap(x, *decoder.best(x)).clamp(min=0.0).mean())
     ways = own.gaps.mean(1), own.asked, warm.gaps.mean(1), warm.asked
     return Budget(*ways, np.array(training), asked, least)

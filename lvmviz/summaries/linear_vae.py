@@ -165,9 +165,14 @@ def principal(model: LinearVAE) -> PPCAParams:
     return model.theta._replace(loadings=left * signs * sizes)
 
 
-def angle(loadings: Tensor, best: Optimum) -> float:
-    """The largest angle between W's subspace and that of the active principal axes, degrees."""
-    active = best.theta.loadings[:, : max(best.active, 1)]
+def angle(loadings: Tensor, best: Optimum) -> float | None:
+    """The largest angle between W's subspace and that of the active principal axes, degrees.
+
+    None where no axis is active.
+    """
+    if not best.active:
+        return None
+    active = best.theta.loadings[:, : best.active]
     own = torch.linalg.svd(loadings, full_matrices=False)[0][:, : active.shape[1]]
     basis = torch.linalg.qr(active)[0]
     apart = own - basis @ (basis.T @ own)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 
+from lvmviz import iwae
 from lvmviz.algorithms import amortization_gap
 from lvmviz.algorithms.amortization_gap import Bent
 from lvmviz.amortized import LOG_2PI, Q
@@ -18,6 +20,9 @@ from lvmviz.summaries.vae import Moment, exact_possible, half, is_images, latent
 
 BARS = 12  # data
 MANY = 200  # data that a mean is over
+TOGETHER = 24  # data that are split at once
+REACH, APART, FINEST = 6.5, 0.5, 2  # of q's nodes for IWAE, in its sds; how often they are halved at most
+AGREED = 1e-6  # nats
 
 SEEN = ("Test data", "Training data")
 CHANGED = ("Inverted", "Upside down", "Shifted by two pixels")  # of images, which no training showed
@@ -31,9 +36,9 @@ def seen_options(at: Moment) -> tuple[str, ...]:
     return (*SEEN, FAR) if isinstance(at.vae.likelihood, GaussianNoise) else SEEN
 
 
-def images(at: Moment, seen: str, count: int = BARS) -> np.ndarray:
-    """The first data (n, D) as the likelihood sees them, changed as `seen` says."""
-    x = half(at.vae, "train" if seen == "Training data" else "test").x[:count]
+def images(at: Moment, seen: str, count: int = BARS, first: int = 0) -> np.ndarray:
+    """Some data (n, D) as the likelihood sees them, changed as `seen` says."""
+    x = half(at.vae, "train" if seen == "Training data" else "test").x[first : first + count]
     if seen == FAR:
         mean = half(at.vae, "train").x.mean(0)
         return np.ascontiguousarray(mean + TIMES * (x - mean), dtype=np.float32)
@@ -75,9 +80,9 @@ def _bytes(made: Any) -> int:
 
 
 @kept(8_000_000, _bytes, key=_key)
-def gaps(at: Moment, seen: str, posterior: str, count: int = BARS) -> Gaps:
+def gaps(at: Moment, seen: str, posterior: str, count: int = BARS, first: int = 0) -> Gaps:
     """Of so many images: the encoder's gap and its parts, against the best q of a Gaussian family."""
-    x = images(at, seen, count)
+    x = images(at, seen, count, first)
     encoder = q(at, x)
     with torch.no_grad():
         made = amortization_gap.split(latent_plane(at), torch.tensor(x).double(), encoder, posterior)
@@ -89,6 +94,54 @@ def gaps(at: Moment, seen: str, posterior: str, count: int = BARS) -> Gaps:
         encoder,
         made.best,
     )
+
+
+def pieces(at: Moment, seen: str, posterior: str) -> list[Callable[[], Parts]]:
+    """The gaps of many images, piece by piece."""
+    count = min(MANY, len(half(at.vae, "train" if seen == "Training data" else "test").x))
+    return [
+        lambda first=first: gaps(at, seen, posterior, min(TOGETHER, count - first), first).parts
+        for first in range(0, count, TOGETHER)
+    ]
+
+
+def joined(some: Sequence[Parts]) -> Parts:
+    """The parts of all data of some pieces."""
+    return Parts(*(np.concatenate(side) for side in zip(*some, strict=True)))
+
+
+class Left(NamedTuple):
+    """What the importance weighted bound of K draws leaves under the encoder's q."""
+
+    each: np.ndarray  # (n,) nats
+    error: np.ndarray  # (n,) between two rules
+
+
+@kept(8_000_000, _bytes, key=_key)
+def iwae_leaves(at: Moment, seen: str, draws: int) -> Left:
+    """log p(x) less the bound, by quadrature: nodes over q's plane, until those between them agree."""
+    made, x = gaps(at, seen, families(at)[0]), torch.tensor(images(at, seen)).double()
+    one, other = (_bound(at, x, made.encoder, draws, APART, shift) for shift in (0.0, 0.5))
+    for level in range(1, FINEST + 1):
+        (rows,) = (~(np.abs(one - other) <= AGREED)).nonzero()
+        if not len(rows):
+            break
+        some = x[rows], made.encoder.rows(torch.from_numpy(rows)), draws, APART / 2**level
+        one[rows], other[rows] = (_bound(at, *some, shift) for shift in (0.0, 0.5))
+    return Left(np.maximum(made.log_evidence - one, 0.0), np.abs(one - other) + made.parts.error)
+
+
+def _bound(at: Moment, x: torch.Tensor, q: Q, draws: int, apart: float, shift: float) -> np.ndarray:
+    """The bound of n data by nodes so far apart, nats (n,)."""
+    count = round(REACH / apart)
+    line = (torch.arange(-count, count + 1, dtype=torch.float64) + shift) * apart
+    noise = torch.cartesian_prod(line, line)  # (E, 2)
+    chances = torch.softmax(-0.5 * noise.square().sum(1), 0)
+    z = q.means[:, None] + noise @ q.scale_tril().mT
+    log_q = -0.5 * noise.square().sum(1) - LOG_2PI - q.log_sds.sum(1, keepdim=True)
+    with torch.no_grad():
+        log_weights = latent_plane(at).model.log_joint(x, z) - log_q
+    return iwae.bound(log_weights.numpy(), chances.numpy(), draws)
 
 
 def families(at: Moment) -> tuple[str, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lvmviz.algorithms.linear_vae import TrainLinearVAE
 from lvmviz.algorithms.ppca import PPCAEM
-from lvmviz.core import Knob
+from lvmviz.core import Choice, Knob
+from lvmviz.datasets import Iris, Wine
 from lvmviz.figures import fit_trace
 from lvmviz.figures import linear_vae as figures
 from lvmviz.figures.theme import number
@@ -25,6 +28,7 @@ from lvmviz.ui.table import Column, table
 from lvmviz.ui.thermometer import PER_DATUM, thermometer
 
 PLAYER = "player"
+WHOLE: dict[type[Choice], Choice] = {Iris: Iris(features=()), Wine: Wine(features=())}
 ANGLE = Knob(0.0, 90.0, "Turns the first two latents of the optimum: W becomes WR.", "Rotation, degrees")
 SEED = Knob(0, 9999, "Other first weights.", "Seed", "box", more=True)
 MOST = Knob(
@@ -34,9 +38,21 @@ EM_STEPS = 80  # half-steps
 TRACE = 150  # px
 
 
+class WholeTables(Controls):
+    """Controls whose irises and wines have all their columns until somebody chooses: two leave one latent."""
+
+    def aside(self) -> Controls:
+        made = WholeTables(self.more, self.more, self.editors)
+        made.desk = self.desk
+        return made
+
+    def adjust(self, cls: type[Choice], name: str = "", base: Choice | None = None) -> Any:
+        return super().adjust(cls, name, base if type(base) is cls else WHOLE.get(cls))
+
+
 def draw(stage: frame.Stage, controls: Controls, cards: tuple[Scene, ...]) -> None:
     """Controls, the run, pictures and numbers."""
-    algorithm = controls.adjust(TrainLinearVAE)
+    algorithm = WholeTables(controls.view, controls.more, controls.editors).adjust(TrainLinearVAE)
     turn = controls.value("angle", float, 0.0, ANGLE) if algorithm.latents > 1 else None
     job = Job(
         algorithm,
@@ -50,12 +66,11 @@ def draw(stage: frame.Stage, controls: Controls, cards: tuple[Scene, ...]) -> No
             remedy(f"Use {width - 1}", "latents", width - 1)
             return
         best = summaries.optimum(algorithm)
-        afresh(job.id)
+        afresh(job.id, at_end=True)
         trace = keep(live(job, growing=64))
         if trace is None:
             return
-        em = live(_em(algorithm), beside="em") if algorithm.learned else None
-    _show(stage, trace, em, best, turn, cards)
+    _show(stage, trace, best, turn, cards)
 
 
 def _em(algorithm: TrainLinearVAE) -> Job:
@@ -68,7 +83,6 @@ def _em(algorithm: TrainLinearVAE) -> Job:
 def _show(
     stage: frame.Stage,
     trace: Trace,
-    em: Trace | None,
     best: summaries.Optimum,
     turn: float | None,
     cards: tuple[Scene, ...],
@@ -79,6 +93,7 @@ def _show(
         index = _pictures(trace, best, turned, turn or 0.0)
     with stage.evidence:
         thermometer(lambda: terms, depends=(trace.key, dark), decimals=4, names=PER_DATUM, channel=PLAYER)
+        em = live(_em(algorithm), beside="em") if algorithm.learned else None  # when the pictures are there
         _compared(trace, index, em, best)
         _rotated(turned, turn or 0.0)
     derivation(linear_lines(terms[index], best, turned), decimals=4)
@@ -165,7 +180,7 @@ def _spectrum(trace: Trace, best: summaries.Optimum, dark: bool) -> figures.Film
 
 def _compared(trace: Trace, index: int, em: Trace | None, best: summaries.Optimum) -> None:
     """Closed form, EM and the linear VAE: likelihood, noise variance, angle to the closed form's subspace."""
-    frame.head("compared", "Three ways to one optimum", "")
+    frame.head("compared", f"{'Two' if em is None else 'Three'} ways to one optimum", "")
     info, model = trace[index].info, trace[index].state.model
     lines = [["closed form", number(best.log_lik, 4), f"{best.noise_variance:.4g}", ""]]
     if em is not None:
@@ -177,7 +192,7 @@ def _compared(trace: Trace, index: int, em: Trace | None, best: summaries.Optimu
                 f"EM, {em[-1].info.iteration} rounds",
                 number(em[-1].info.log_lik / count, 4),
                 f"{float(theta.noise_variance):.4g}",
-                f"{number(summaries.angle(loadings, best), 2)}°",
+                _degrees(summaries.angle(loadings, best)),
             ]
         )
     lines.append(
@@ -185,7 +200,7 @@ def _compared(trace: Trace, index: int, em: Trace | None, best: summaries.Optimu
             f"VAE, step {info.iteration}",
             number(info.log_lik, 4),
             f"{info.noise_variance:.4g}",
-            f"{number(summaries.angle(model.theta.loadings, best), 2)}°",
+            _degrees(summaries.angle(model.theta.loadings, best)),
         ]
     )
     table(
@@ -195,8 +210,13 @@ def _compared(trace: Trace, index: int, em: Trace | None, best: summaries.Optimu
         alt="Closed form, EM and linear VAE",
         height=26 + 24 * len(lines),
     )
-    short = best.log_lik - trace[-1].info.elbo
-    frame.remark(f"At its end the VAE’s ELBO is {short:.1e} nats below the closed form.")
+    short, most = max(best.log_lik - trace[-1].info.elbo, 0.0), trace.job.steps
+    cut = f" It was stopped after {most} steps: More allows more." if trace.steps[-1] == most else ""
+    frame.remark(f"At its end the VAE’s ELBO is {short:.1e} nats below the closed form.{cut}")
+
+
+def _degrees(angle: float | None) -> str:
+    return "" if angle is None else f"{number(angle, 2)}°"
 
 
 def _rotated(turned: summaries.Turned | None, turn: float) -> None:

@@ -18,12 +18,15 @@ from lvmviz.ui.controls import Controls
 from lvmviz.ui.derivation import derivation
 from lvmviz.ui.derivation_gaps import split_lines
 from lvmviz.ui.dock import dock
+from lvmviz.ui.gaps_toy import DRAWS
+from lvmviz.ui.live import piece_by_piece
 from lvmviz.ui.plot import plot
 from lvmviz.ui.scenes import Scene, scenes
 from lvmviz.ui.table import Column, table
 from lvmviz.ui.thermometer import thermometer
 
 FLOW = "flow"
+BATCHES = f"batches of {summaries.TOGETHER} data"
 SEEN = Knob(
     label="Data",
     options=summaries.SEEN,
@@ -31,7 +34,7 @@ SEEN = Knob(
 )
 PLACE = Knob(1, summaries.BARS, "Whose posterior is drawn; or click a bar.", "Datum")
 MANY = Knob(
-    help=f"Also the mean over {summaries.MANY} data: about a second.",
+    help=f"Also the mean over {summaries.MANY} data: a few seconds.",
     label=f"Mean over {summaries.MANY}",
     more=True,
 )
@@ -71,16 +74,16 @@ def _show(stage: frame.Stage, controls: Controls, trace: Trace, at: Moment, card
     )
     posterior = "full" if asked == FLOW else asked
     place = controls.value("image", int, 1, PLACE._replace(high=len(summaries.images(at, seen)))) - 1
-    many = controls.value("many", bool, False, MANY)
+    many, draws = controls.value("many", bool, False, MANY), controls.value("draws", int, 8, DRAWS)
     made = summaries.gaps(at, seen, posterior)
     with stage.picture:
-        _pictures(at, seen, made, place, asked)
+        _pictures(at, seen, made, place, (asked, draws))
     first, best = (summaries.image_terms(at, made, place, which) for which in (False, True))
     with stage.evidence:
         depends = (*at.key, seen, posterior, place, frame.dark())
         thermometer(lambda: [first], depends=depends, decimals=3, names=NAMES, second=best)
         _numbers(at, seen, place, asked)
-        _means(at, seen, posterior, made, many)
+        _means(at, seen, posterior, made, (many, draws))
     parts = made.parts
     told = float(parts.approximation[place]), float(parts.amortization[place]), float(parts.error[place])
     derivation(split_lines(first, *told), decimals=3)
@@ -90,8 +93,8 @@ def _show(stage: frame.Stage, controls: Controls, trace: Trace, at: Moment, card
         "The two gaps of a VAE's encoder",
         cards,
         source=source(trace, at, seen, posterior, made),
-        rows=lambda: rows(at, seen, made),
-        figure=lambda: _bars(at, seen, made, place, False).checked(),
+        rows=lambda: rows(at, seen, made, draws),
+        figure=lambda: _bars(at, seen, made, place, draws, False).checked(),
         model=lambda: vae.settings(at, trace[-1].info),
         weights=lambda: vae.file(at, round(trace[-1].info.epoch)),
         scene=lambda: own.scene_file("gaps", at.vae.data, link),
@@ -107,8 +110,9 @@ def names(at: Moment, seen: str) -> list[str]:
     return [told[int(label)] for label in some.labels[: summaries.BARS]]
 
 
-def _pictures(at: Moment, seen: str, made: summaries.Gaps, place: int, asked: str) -> None:
-    dark, depends = frame.dark(), (*at.key, seen, frame.dark())
+def _pictures(at: Moment, seen: str, made: summaries.Gaps, place: int, chosen: tuple[str, int]) -> None:
+    (asked, draws), dark = chosen, frame.dark()
+    depends = (*at.key, seen, dark)
     frame.head("plane", "Posterior and q’s", f"of datum {place + 1}; ellipses at 1 and 2 sd")
     plot(
         "picture",
@@ -124,20 +128,21 @@ def _pictures(at: Moment, seen: str, made: summaries.Gaps, place: int, asked: st
     )
     plot(
         "bars",
-        lambda: _bars(at, seen, made, place, dark),
-        depends=(*depends, place, asked != "mean-field"),
+        lambda: _bars(at, seen, made, place, draws, dark),
+        depends=(*depends, place, asked != "mean-field", draws),
         height=figures.BARS,
         on_pick=_picked,
         alt="Approximation and amortization gap of twelve images, stacked",
     )
 
 
-def _bars(at: Moment, seen: str, made: summaries.Gaps, place: int, dark: bool) -> figures.Drawing:
+def _bars(at: Moment, seen: str, made: summaries.Gaps, place: int, draws: int, dark: bool) -> figures.Drawing:
     parts, images = (made.parts.approximation, made.parts.amortization), None
     if vae.is_images(at.vae):
         shape = at.vae.data.examples().shape
         images = np.clip(summaries.images(at, seen).reshape(-1, *shape), 0.0, 1.0)
-    return figures.bars(*parts, names(at, seen), images, chosen=place, dark=dark)
+    left = summaries.iwae_leaves(at, seen, draws).each
+    return figures.bars(*parts, names(at, seen), images, chosen=place, left=left, draws=draws, dark=dark)
 
 
 def _picked() -> None:
@@ -175,30 +180,34 @@ def _numbers(at: Moment, seen: str, place: int, asked: str) -> None:
     )
 
 
-def _means(at: Moment, seen: str, posterior: str, made: summaries.Gaps, many: bool) -> None:
+def _means(at: Moment, seen: str, posterior: str, made: summaries.Gaps, asked: tuple[bool, int]) -> None:
     """The gap in parts, of these images and of more."""
     frame.head("means", "Means over data", "nats")
-    sides = {f"{summaries.BARS}": made.parts}
+    (many, draws), sides = asked, [made.parts]
     if many:
-        sides[f"{summaries.MANY}"] = summaries.gaps(at, seen, posterior, summaries.MANY).parts
+        id = f"many:{at.key}:{seen}:{posterior}"
+        if some := piece_by_piece(id, summaries.pieces(at, seen, posterior), BATCHES):
+            sides.append(summaries.joined(some))
+    left = summaries.iwae_leaves(at, seen, draws)
     lines = [
-        [name, *(number(float(parts[k].mean()), 4) for parts in sides.values())]
+        [name, *(number(float(parts[k].mean()), 4) for parts in sides)]
         for k, name in enumerate(("gap", "approximation", "amortization"))
     ]
+    lines.append([f"left by IWAE, K = {draws}", number(float(left.each.mean()), 4), *[""] * (len(sides) - 1)])
     table(
         "means",
-        [Column("", "left"), *(Column(f"{name} data") for name in sides)],
+        [Column("", "left"), *(Column(f"{len(parts.total)} data") for parts in sides)],
         rows=lines,
         alt="Means of the gap and its parts",
-        height=26 + 24 * 3,
+        height=26 + 24 * len(lines),
     )
-    worst = max(float(parts.error.max()) for parts in sides.values())
+    worst = max(float(error.max()) for error in (*(parts.error for parts in sides), left.error))
     frame.remark(f"Each part is an integral of its own; they add up within {worst:.0e} nats for every datum.")
 
 
-def rows(at: Moment, seen: str, made: summaries.Gaps) -> list[dict[str, object]]:
+def rows(at: Moment, seen: str, made: summaries.Gaps, draws: int) -> list[dict[str, object]]:
     """A row an image."""
-    parts = made.parts
+    parts, left = made.parts, summaries.iwae_leaves(at, seen, draws).each
     return [
         {
             "image": k + 1,
@@ -206,6 +215,7 @@ def rows(at: Moment, seen: str, made: summaries.Gaps) -> list[dict[str, object]]
             "log p(x)": float(made.log_evidence[k]),
             "ELBO": float(made.elbo[k]),
             **{field: float(value[k]) for field, value in parts._asdict().items()},
+            f"left by IWAE, K = {draws}": float(left[k]),
         }
         for k, name in enumerate(names(at, seen))
     ]

@@ -30,6 +30,9 @@ MEAN = Knob(label="Decoder f", options=tuple(DECODERS), help="What z makes of x:
 NOISE = Knob(0.1, 2.0, "The standard deviation of x given z.", "Noise sd", more=True)
 CAPACITY = Knob(label="Encoder", options=CAPACITIES, help="One q for all x, or lines in x, or an MLP.")
 REACH = Knob(0.5, 3.0, "The encoder sees x from minus this to this.", "Trained up to |x| =")
+DRAWS = Knob(
+    1, 1000, "How many draws the importance weighted bound averages.", "IWAE draws K", "fine", more=True
+)
 AT = Knob(-3.2, 3.2, "Whose numbers are told: any x, also one that training never showed.", "Datum x")
 STEPS = Knob(0, summaries.INNER, "Steps that every new datum climbs by itself.", "Inner steps")
 NEW = Knob(1, 1_000_000, "How many new data there are to infer.", "New data N", "fine", more=True)
@@ -45,19 +48,19 @@ def draw(stage: frame.Stage, controls: Controls, cards: tuple[Scene, ...]) -> No
     """Controls, the run, pictures and numbers."""
     with stage.picture:
         algorithm = _asked(controls)
-        at = summaries.nearest(controls.value("x", float, 1.0, AT))
+        at, draws = controls.value("x", float, 1.0, AT), controls.value("draws", int, 8, DRAWS)
         inner, new = controls.value("inner", int, 4, STEPS), controls.value("new", int, 1000, NEW)
         job = Job(
             algorithm,
             steps=controls.value("iterations", int, 60, MOST),
             seed=controls.value("seed", int, 0, SEED),
         )
-        afresh(job.id)
+        afresh(job.id, at_end=True)
         trace = keep(live(job, growing=64))
         if trace is None:
             return
         index = _pictures(trace, at, (inner, new))
-    _told(stage, trace, index, at, (inner, new), cards)
+    _told(stage, trace, index, at, (inner, new, draws), cards)
 
 
 def _asked(controls: Controls) -> AmortizedVI:
@@ -70,7 +73,7 @@ def _asked(controls: Controls) -> AmortizedVI:
     return AmortizedVI(decoder=decoder, capacity=capacity, reach=reach, count=count, **more)
 
 
-def _pictures(trace: Trace, at: int, asked: tuple[int, int]) -> int:
+def _pictures(trace: Trace, at: float, asked: tuple[int, int]) -> int:
     """The encoder over x, the player, and below them the gap and its price; returned is the frame."""
     dark = frame.dark()
     depends = (trace.key, at, dark)
@@ -86,7 +89,7 @@ def _pictures(trace: Trace, at: int, asked: tuple[int, int]) -> int:
     infos = [snapshot.info for snapshot in trace]
     index = player(
         PLAYER,
-        labels=[f"step {info.iteration}, mean gap {number(info.gap, 4)}" for info in infos],
+        labels=[f"step {info.iteration}, mean gap of the training x {number(info.gap, 4)}" for info in infos],
         buttons=(),
         trace_id=trace.job.id,
         steps=trace.steps,
@@ -108,50 +111,52 @@ def _pictures(trace: Trace, at: int, asked: tuple[int, int]) -> int:
     return index
 
 
-def _over_x(trace: Trace, at: int, dark: bool) -> figures.Film:
+def _over_x(trace: Trace, at: float, dark: bool) -> figures.Film:
     algorithm, total = summaries.amortized(trace), summaries.encoded(trace).total
     seen = summaries.landscape(algorithm.decoder)
-    return figures.over_x(seen.x, seen.gap, total, reach=algorithm.reach, at=float(seen.x[at]), dark=dark)
+    return figures.over_x(seen.x, seen.gap, total, reach=algorithm.reach, at=at, dark=dark)
 
 
-def _film(trace: Trace, at: int, dark: bool) -> figures.Film:
+def _film(trace: Trace, at: float, dark: bool) -> figures.Film:
     algorithm, made = summaries.amortized(trace), summaries.encoded(trace)
     seen = summaries.landscape(algorithm.decoder)
     return figures.encoded(
         seen.x,
         seen.z,
         seen.density,
-        (seen.mean, seen.sd),
+        (summaries.best_beside(trace), seen.sd),
         made.mean,
         made.sd,
         reach=algorithm.reach,
-        at=float(seen.x[at]),
+        at=at,
         dark=dark,
     )
 
 
 def _told(
-    stage: frame.Stage, trace: Trace, index: int, at: int, asked: tuple[int, int], cards: tuple[Scene, ...]
+    stage: frame.Stage,
+    trace: Trace,
+    index: int,
+    x: float,
+    asked: tuple[int, int, int],
+    cards: tuple[Scene, ...],
 ) -> None:
-    algorithm, dark = summaries.amortized(trace), frame.dark()
-    terms, parts = summaries.terms(trace, at), summaries.parts(trace, index)
+    algorithm, dark, (inner, new, draws) = summaries.amortized(trace), frame.dark(), asked
+    terms, parts = summaries.terms(trace, x), summaries.parts_at(trace, index, x)
     with stage.evidence:
-        thermometer(lambda: terms, depends=(trace.key, at, dark), decimals=4, names=NAMES, channel=PLAYER)
-        _numbers(trace, parts, at)
-        _meter(trace, asked)
-    error = float(parts.error[at])
-    told = (terms[index], float(parts.approximation[at]), float(parts.amortization[at]), error)
+        thermometer(lambda: terms, depends=(trace.key, x, dark), decimals=4, names=NAMES, channel=PLAYER)
+        _numbers(trace, index, x, draws)
+        _meter(trace, (inner, new))
+    told = (terms[index], *(float(part[0]) for part in parts[1:]))
     derivation(split_lines(*told), decimals=4)
-    link, x = state.current(), float(summaries.landscape(algorithm.decoder).x[at])
+    link = state.current()
     dock(
         "amortization-gap",
         "The two gaps of amortized inference",
         cards,
-        source=code.script(
-            trace.job, f"{code.snapshot(trace, index)}.info.gap  # {number(trace[index].info.gap, 4)} nats"
-        ),
+        source=source(trace, index, x, parts),
         rows=lambda: rows(trace, index),
-        figure=lambda: _film(trace, at, False).at(index),
+        figure=lambda: _film(trace, x, False).at(index),
         model=lambda: {
             "x": x,
             "phi": trace[index].state.phi[0].tolist(),
@@ -159,6 +164,17 @@ def _told(
         },
         scene=lambda: own.scene_file("gaps", algorithm, link),
     )
+
+
+def source(trace: Trace, index: int, x: float, parts: summaries.Parts) -> str:
+    """Train, and split the gap of the x on screen."""
+    told = number(float(parts.amortization[0]), 4)
+    place = -(-trace.steps[index] // trace.job.every)
+    last = (
+        f"parts = amortization.parts_at(trace, {place}, {x!r})\nfloat(parts.amortization[0])  # {told} nats"
+    )
+    imports, rest = code.script(trace.job, last).split("\n\n", 1)
+    return f"{imports}\nfrom lvmviz.summaries import amortization\n\n{rest}"
 
 
 def rows(trace: Trace, index: int) -> list[dict[str, float]]:
@@ -183,29 +199,26 @@ def rows(trace: Trace, index: int) -> list[dict[str, float]]:
     ]
 
 
-def _numbers(trace: Trace, parts: summaries.Parts, at: int) -> None:
+def _numbers(trace: Trace, index: int, x: float, draws: int) -> None:
     """The gap's parts of this x, and on average over where it was trained and where it was not."""
     algorithm = summaries.amortized(trace)
-    x = summaries.landscape(algorithm.decoder).x
-    inside = np.abs(x) <= algorithm.reach
+    parts, there = summaries.parts(trace, index), summaries.parts_at(trace, index, x)
+    left = summaries.iwae_leaves(trace, index, x, draws)
+    inside = np.abs(summaries.landscape(algorithm.decoder).x) <= algorithm.reach
     frame.head("numbers", "The gap in parts", "nats")
     told = [
-        ["gap", parts.total],
-        ["approximation", parts.approximation],
-        ["amortization", parts.amortization],
+        ["gap", float(there.total[0]), parts.total],
+        ["approximation", float(there.approximation[0]), parts.approximation],
+        ["amortization", float(there.amortization[0]), parts.amortization],
+        [f"left by IWAE, K = {draws}", left.there, left.over_x],
     ]
     made = [
-        [
-            name,
-            number(float(part[at]), 4),
-            number(float(part[inside].mean()), 4),
-            number(float(part[~inside].mean()), 4),
-        ]
-        for name, part in told
+        [name, *(number(float(value), 4) for value in (one, every[inside].mean(), every[~inside].mean()))]
+        for name, one, every in told
     ]
     columns = [
         Column("", "left"),
-        Column(f"x = {number(float(x[at]), 2)}"),
+        Column(f"x = {number(x, 2)}"),
         Column("trained"),
         Column("beyond"),
     ]
@@ -214,17 +227,18 @@ def _numbers(trace: Trace, parts: summaries.Parts, at: int) -> None:
         columns,
         rows=made,
         alt="The gap and its parts at this x, and means over x",
-        height=26 + 24 * 3,
+        height=26 + 24 * len(made),
     )
+    worst = max(parts.error.max(), there.error[0], left.error)
     frame.remark(
-        f"Means over |x| ≤ {algorithm.reach:g}, and beyond. Parts add up within {parts.error.max():.0e} nats."
+        f"Means over the drawn x up to |x| = {algorithm.reach:g}, and beyond. Exact within {worst:.0e} nats."
     )
 
 
 def _meter(trace: Trace, asked: tuple[int, int]) -> None:
     """What N new data cost by either way, in gradients of one datum's ELBO."""
     (inner, new), made = asked, summaries.budget(trace)
-    frame.head("meter", "Budget", f"{new:,} new data")
+    frame.head("meter", "Budget", f"{new:,} new data, after training")
     training, each, more = int(made.asked[-1]), int(made.asked_own[inner]), int(made.asked_warm[inner])
     lines = [
         [f"VI, {inner} steps each", _count(new * each), number(float(made.own[inner]), 4)],
@@ -239,7 +253,12 @@ def _meter(trace: Trace, asked: tuple[int, int]) -> None:
         height=26 + 24 * 3,
     )
     if each:
-        frame.remark(f"The encoder is the cheaper way from {-(-training // each):,} new data on.")
+        ours, theirs = (number(float(gap), 4) for gap in (made.training[-1], made.own[inner]))
+        more = made.training[-1] > made.own[inner]
+        frame.remark(
+            f"The encoder is the cheaper way from {-(-training // each):,} new data on, and leaves "
+            + ("as much." if ours == theirs else f"{'more' if more else 'less'}: {ours}, not {theirs}.")
+        )
 
 
 def _count(value: int) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
 import streamlit as st
 from streamlit.delta_generator import DeltaGenerator
@@ -16,6 +17,7 @@ from lvmviz.runs.execute import snapshots
 from lvmviz.runs.job import LONG, Job, Snapshot, Trace
 from lvmviz.ui import background, frame, run_words, state
 
+Piece = TypeVar("Piece")
 PATIENCE = 0.4  # seconds without a word; then progress is shown
 LONG_S, BEARABLE_S = 2.0, 60.0  # what is long takes so many seconds; what is waited for where no engine works
 MOST_PACES = 4096  # jobs whose pace is remembered
@@ -143,7 +145,7 @@ def _inline(job: Job) -> Trace:
         return place["trace"]
     partial: list[Snapshot] = st.session_state.setdefault(_PARTIAL, {}).setdefault(job.id, [])
     if st.session_state.get(f"lvmviz.stop.{job.id}") and partial:
-        _offer_to_go_on(job, len(partial))
+        _offer_to_go_on(job.id, f"Stopped after step {len(partial) - 1} of at most {job.steps}.")
         return Trace(job, partial)
     if _compute(job, partial):
         place["trace"] = Trace(job, partial)
@@ -165,7 +167,7 @@ def _compute(job: Job, partial: list[Snapshot]) -> bool:
         if _asked_meanwhile():
             place.empty()
             return False
-        bar, reported = bar or _progress(job, place), now
+        bar, reported = bar or _progress(job.id, place), now
         rate = (len(partial) - resumed) / now
         left = max(0.0, (job.steps / job.every - len(partial)) / rate)
         told = f"Step {snapshot.step} of at most {job.steps}, {rate:.1f} steps/s, {left:.0f} s left"
@@ -197,17 +199,42 @@ def _keep_pace(job: Job, pace: Pace) -> None:
         paces[job.id] = pace
 
 
-def _progress(job: Job, place: DeltaGenerator) -> DeltaGenerator:
+def _progress(id: str, place: DeltaGenerator) -> DeltaGenerator:
     row = place.container(horizontal=True, vertical_alignment="bottom")
     bar = row.progress(0.0, "Working")
-    row.button("Stop", on_click=_stop, args=(job.id, True), key=f"stop-{job.id}")
+    row.button("Stop", on_click=_stop, args=(id, True), key=f"stop-{id}")
     return bar
 
 
-def _offer_to_go_on(job: Job, count: int) -> None:
+def _offer_to_go_on(id: str, sentence: str) -> None:
     row = st.container(horizontal=True, vertical_alignment="center")
-    row.markdown(f"Stopped after step {count - 1} of at most {job.steps}.")
-    row.button("Go on", on_click=_stop, args=(job.id, False), key=f"resume-{job.id}")
+    row.markdown(sentence)
+    row.button("Go on", on_click=_stop, args=(id, False), key=f"resume-{id}")
+
+
+def piece_by_piece(id: str, pieces: Sequence[Callable[[], Piece]], what: str) -> list[Piece]:
+    """What the pieces of some work give, computed here with progress, an estimate and a stop.
+
+    Fewer where somebody stopped it or moved a control: what is done is kept until it goes on.
+    """
+    done: list[Piece] = st.session_state.setdefault(_PARTIAL, {}).setdefault(id, [])
+    if st.session_state.get(f"lvmviz.stop.{id}") and 0 < len(done) < len(pieces):
+        _offer_to_go_on(id, f"Stopped after {len(done)} of {len(pieces)} {what}.")
+        return done
+    place, bar, first, begun, reported = st.empty(), None, len(done), time.monotonic(), -1.0
+    while len(done) < len(pieces):
+        done.append(pieces[len(done)]())
+        now = time.monotonic() - begun
+        if now < PATIENCE or now - reported < 0.2 or len(done) == len(pieces):
+            continue
+        if _asked_meanwhile():
+            place.empty()
+            return done
+        bar, reported = bar or _progress(id, place), now
+        left = now * (len(pieces) - len(done)) / (len(done) - first)
+        bar.progress(len(done) / len(pieces), f"{len(done)} of {len(pieces)} {what}, {left:.0f} s left")
+    place.empty()
+    return st.session_state[_PARTIAL].pop(id)
 
 
 def keep(trace: Trace | None) -> Trace | None:
@@ -224,12 +251,18 @@ def kept(method: type[Algorithm] = Algorithm) -> Trace | None:
     return trace if mine else None
 
 
-def afresh(id: str) -> None:
-    """Start at the first frame when a control has asked for another job; a link brings its own position."""
+def afresh(id: str, at_end: bool = False) -> None:
+    """Start at the first frame when a control has asked for another job; a link brings its own position.
+
+    `at_end`: at the last one, where what is there is what a page is about; also when it is opened.
+    """
     was = st.session_state.get(_ASKED)
     st.session_state[_ASKED] = now = (state.generation(), id)
-    if was is not None and was[0] == now[0] and was[1] != id:
-        state.place(state.POSITION, "")
+    another = was is not None and was[0] == now[0] and was[1] != id
+    opened = at_end and (was is None or was[0] != now[0]) and not state.placed(state.POSITION)
+    if another or opened:
+        state.place(state.POSITION, state.LAST if at_end else "")
+    if another:
         state.turn()
         st.session_state[_ASKED] = (state.generation(), id)
 

@@ -1,5 +1,6 @@
 """The page Gaps without a browser: its parts, their numbers, and what a run without an exact gap is told."""
 
+import importlib
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from lvmviz.ui import code
 from lvmviz.ui.gaps_scenes import SCENES
 from tests.widgets import control, sound, visited, words
 
+live = importlib.import_module("lvmviz.ui.live")  # the package gives this name to its function
 PAGE = str(Path(__file__).parents[2] / "pages/09_gaps.py")
 RUN = "A VAE’s run"
 
@@ -41,14 +43,15 @@ def numbers(row: list[str]) -> list[float]:
 
 def test_the_parts_of_one_latent_add_up_on_screen():
     app = visited(PAGE, step="999", x="2.6")
-    total, family, shared = (numbers(row) for row in table(app, "numbers"))
+    total, family, shared, left = (numbers(row) for row in table(app, "numbers"))
     assert total == pytest.approx([a + b for a, b in zip(family, shared, strict=True)], abs=2e-4)
+    assert all(0.0 <= less <= whole for less, whole in zip(left, total, strict=True))
     assert "cheaper way from" in words(app) and not app.error
     source = next(one.value for one in app.code if "import" in one.value)
     names: dict = {}
     exec(compile(source.rsplit("\n", 1)[0], "code", "exec"), names)
     shown = float(source.rsplit("# ", 1)[1].split()[0])
-    assert names["trace"][-1].info.gap == pytest.approx(shown, abs=1e-4)
+    assert float(names["parts"].amortization[0]) == pytest.approx(shown, abs=1e-4) == shared[0]
 
 
 @pytest.mark.parametrize(
@@ -94,19 +97,44 @@ def test_the_linear_vae_says_how_near_it_came():
 
 
 def test_more_latents_than_columns_offer_the_remedy():
-    app = visited(PAGE, view="Linear VAE", data="Iris")
+    app = visited(PAGE, view="Linear VAE", data="Iris", latents="3")
+    assert not app.error  # all four columns, until somebody chooses
+    sound(control(app, "data.features").set_value(["petal length", "sepal width"]).run())
     assert "need more columns" in app.error[0].value
     sound(next(button for button in app.button if button.key == "remedy_latents").click().run())
     assert not app.error and control(app, "latents").value == 1
     assert "A rotation needs two latents" in words(app)
 
 
+def test_the_numbers_are_those_of_the_x_that_was_asked_for():
+    app = visited(PAGE, x="0.97", draws="20")
+    columns = [json.loads(one.proto.json) for one in app.get("bidi_component")]
+    told = next(one for one in columns if one.get("name") == "numbers" and "rows" in one)
+    assert "x = 0.97" in json.dumps(told, ensure_ascii=False) and told["rows"][3][0] == "left by IWAE, K = 20"
+
+
+def test_the_page_opens_and_stays_at_the_end_of_training():
+    app = visited(PAGE)
+    assert table(app, "numbers")[0][1] == table(visited(PAGE, step="999"), "numbers")[0][1]
+    app = sound(control(app, "reach").set_value(2.0).run())
+    assert table(app, "numbers")[0][1] == table(visited(PAGE, step="999", reach="2"), "numbers")[0][1]
+    assert table(app, "numbers")[0][1] != table(visited(PAGE, step="0", reach="2"), "numbers")[0][1]
+
+
+def test_a_cheaper_way_that_leaves_more_says_so():
+    assert "and leaves more:" in words(visited(PAGE, capacity="constant"))
+    assert "and leaves less:" in words(visited(PAGE))
+
+
 def test_a_run_shows_the_gap_of_twelve_images(alone):
     trained(alone)
     app = visited(PAGE, model=RUN)
     assert "Each part is an integral of its own" in words(app)
-    total, family, shared = (numbers(row)[0] for row in table(app, "means"))
+    total, family, shared, left = (numbers(row)[0] for row in table(app, "means"))
     assert total == pytest.approx(family + shared, abs=2e-4) and min(family, shared) >= 0.0
+    assert 0.0 < left < total
+    sound(control(app, "draws").set_value(1).run())
+    assert numbers(table(app, "means")[3])[0] == total  # one draw leaves the KL
     app = sound(control(app, "best").set_value("flow").run())
     rows = {row[0]: numbers(row)[0] for row in table(app, "numbers")}
     assert rows["flow, 4 couplings"] <= rows["best full"] + 1e-4 <= rows["best mean-field"] + 2e-4
@@ -114,6 +142,19 @@ def test_a_run_shows_the_gap_of_twelve_images(alone):
         sound(control(app, "seen").set_value(seen).run())
         assert not app.error
     sound(control(app, "image").set_value(12).run())
+
+
+def test_the_mean_over_many_goes_on_where_it_was_left(alone, monkeypatch):
+    trained(alone)
+    monkeypatch.setattr(live, "PATIENCE", -1.0)
+    monkeypatch.setattr(live, "_asked_meanwhile", lambda: True)  # somebody moves a control all the time
+    app = visited(PAGE, model=RUN, seen="Training data", many="1")
+    some, every = (numbers(row) for row in table(app, "means")[:2])
+    assert len(some) == len(every) == 2
+    monkeypatch.setattr(live, "_asked_meanwhile", lambda: False)
+    app = sound(app.run())
+    whole = numbers(table(app, "means")[0])
+    assert whole[0] == some[0] and whole[1] != some[1] and not app.error
 
 
 def test_a_run_on_rows_of_numbers_is_asked_about_farther_ones(alone):
