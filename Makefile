@@ -48,6 +48,8 @@ format: $(DEV)
 
 bench: $(DEV) browser
 	$(PY) -m benchmarks.ui
+	$(PY) -m benchmarks.quadrature
+	$(PY) -m benchmarks.plane_errors --each 20
 	$(PY) -m benchmarks.runs
 	$(PY) -m benchmarks.em
 	$(PY) -m benchmarks.vae
