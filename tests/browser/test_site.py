@@ -1,9 +1,10 @@
 """Every page, as anybody meets it: by menu and by address, light and dark, on three screens."""
 
+import contextlib
 import re
 
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, TimeoutError, expect
 
 from lvmviz.ui.site import PageFile, pages
 
@@ -30,6 +31,8 @@ FIRST_SCREEN = (
 
 
 def everything_has_a_name(opened: Page) -> None:
+    with contextlib.suppress(TimeoutError):  # a handle has its name a moment after it is there
+        opened.wait_for_function(f"() => ({NAMELESS})().length === 0", timeout=10_000)
     assert opened.evaluate(NAMELESS) == []
     for plot in opened.locator(".lv-plot").all():
         assert plot.get_attribute("role") == "img"
