@@ -83,16 +83,29 @@ def test_those_asked_for_longest_ago_are_let_go(monkeypatch):
 
 
 def test_a_short_film_goes_with_the_page_and_a_long_one_has_an_address():
-    short, long = films.INLINE * "x", (films.INLINE + 1) * "x"
+    short, long = films.INLINE * "x", (films.FIRST + 1) * "x"
     assert films.sent("one", short) == {"film": short}
     assert films.sent("one", long) == {"at": "lvmviz/film/one"}
     assert films.sent("one", long, held=True) == {"film": long}  # a hand does not wait
 
 
+def test_one_of_middle_length_comes_along_once_a_session_with_its_address(monkeypatch):
+    monkeypatch.setattr(films, "MET", 2)
+    for _ in range(2):
+        monkeypatch.setattr(films.st, "session_state", {})
+        for length in (films.INLINE + 1, films.FIRST):
+            name, film = str(length), length * "x"
+            at = {"at": f"lvmviz/film/{name}"}
+            assert [films.sent(name, film) for _ in range(3)] == [{"film": film, **at}, at, at]
+    assert "film" in films.sent("another", film)
+    assert "film" in films.sent(str(films.INLINE + 1), film), "only the latest are remembered"
+    assert "film" not in films.sent("another", film)
+
+
 def test_one_that_did_not_reach_the_browser_comes_with_the_page(monkeypatch):
     session: dict = {"plot_picture": {"lost": films.ROUTE.path.strip("/").replace("{name}", "one")}}
     monkeypatch.setattr(films.st, "session_state", session)
-    long = (films.INLINE + 1) * "x"
+    long = (films.FIRST + 1) * "x"
     assert "at" in films.sent("one", long)
     films.lost("plot_picture")()
     assert films.sent("one", long) == {"film": long} and "at" in films.sent("other", long)

@@ -17,8 +17,11 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 INLINE = 60_000  # characters; what is longer has an address
+FIRST = 250_000  # up to there it comes along all the same when a session meets it: that saves a way
+MET = 64  # films of a session, the latest, that need not come along again
 ROOM = 200_000_000  # characters of all films that are kept; those asked for longest ago are made again
 _LOST = "lvmviz.films.lost"
+_MET = "lvmviz.films.met"
 _SECRET = secrets.token_bytes(16)  # nobody can guess the address of a film of another's data
 _texts: OrderedDict[str, str] = OrderedDict()
 _making: dict[str, threading.Lock] = {}
@@ -59,13 +62,25 @@ def _keep(name: str, made: str) -> None:
 
 
 def sent(name: str, text: str, held: bool = False) -> dict[str, str]:
-    """What the page tells the browser: the film, or where it is.
+    """What the page tells the browser: the film, or where it is, or both for the browser to keep.
 
     One that a hand holds can not wait, and one that did not reach this browser comes with the page.
     """
     at = f"lvmviz/film/{name}"
-    inline = held or len(text) <= INLINE or at in st.session_state.get(_LOST, ())
-    return {"film": text} if inline else {"at": at}
+    if held or len(text) <= INLINE or at in st.session_state.get(_LOST, ()):
+        return {"film": text}
+    return {"film": text, "at": at} if len(text) <= FIRST and _new(name) else {"at": at}
+
+
+def _new(name: str) -> bool:
+    """Whether this session meets a film for the first time, as far as it remembers."""
+    met: OrderedDict[str, None] = st.session_state.setdefault(_MET, OrderedDict())
+    new = name not in met
+    met[name] = None
+    met.move_to_end(name)
+    while len(met) > MET:
+        met.popitem(last=False)
+    return new
 
 
 def lost(key: str) -> Callable[[], None]:
