@@ -3,7 +3,6 @@
 from lvmviz import VI, Job, ui
 from lvmviz.core import Knob
 from lvmviz.families import Family, Gaussian, LocationScale, SinhArcsinh
-from lvmviz.figures.theme import number
 from lvmviz.formula_targets import Formula
 from lvmviz.gradients import Estimator, Exact
 from lvmviz.objectives import ForwardKL, Objective, ReverseKL
@@ -16,6 +15,7 @@ from lvmviz.ui.derivation_vi import lines
 from lvmviz.ui.fit_answer import Look, answer
 from lvmviz.ui.fit_end import arrived, flown
 from lvmviz.ui.fit_formula import own_formula
+from lvmviz.ui.fit_path import path_player, source
 from lvmviz.ui.fit_refused import no_landscape, path
 
 TITLE = "One dimension"
@@ -171,7 +171,7 @@ def _show(
             hand=fit.hand(q, made.bells, made.traces, answers.address() if trace is None else ""),
             on_hand=fit.dragged(q.family),
         )
-        index = _player(trace)
+        index = path_player(PLAYER, trace)
         if trace is not None:
             flown(trace)
         _lower_row(target, q, trace, hide, depends)
@@ -203,21 +203,12 @@ def _show(
         "fit-q",
         "Fit q in one dimension",
         SCENES,
-        source=_source(target, q, trace, index, terms[index].kl),
+        source=source(target, q.family, q.phi.tolist(), trace, index, terms[index].kl),
         rows=lambda: [term._asdict() for term in terms] if trace is None else trace.rows(),
         figure=lambda: made.film.at(index),
         model=lambda: {"family": repr(q.family), "phi": phis[index].tolist(), **terms[index]._asdict()},
         scene=lambda: own.scene_file("fit_q_1d", target, shared),
     )
-
-
-def _player(trace: Trace | None) -> int:
-    """The frame of the optimizer's path that q stands on; 0 without one."""
-    if trace is None:
-        return 0
-    labels = ["where q stood"] + [f"step {step}" for step in range(1, len(trace))]
-    name = f"{trace.job.id}:{len(trace)}"
-    return ui.player(PLAYER, labels=labels, buttons=[], trace_id=name, autoplay=fit.autoplay())
 
 
 def _lower_row(
@@ -255,17 +246,6 @@ def _lower_row(
         else:
             ui.plot("iterations", lambda: fit_films.trace(trace, ui.dark()), depends=depends, height=ROW,
                     alt="ELBO over the iterations under log p(x)", channel=PLAYER)  # fmt: skip
-
-
-def _source(target: Target, q: fit.Q, trace: Trace | None, index: int, kl: float) -> str:
-    """The lines that give the KL on screen."""
-    told = f"  # {number(kl, 3)} nats"
-    if trace is not None:
-        return ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.kl{told}")
-    return ui.calls(
-        ["decompose"], {"target": target, "family": q.family},
-        f"phi = {[round(x, 10) for x in q.phi.tolist()]}\ndecompose(target, family, phi).kl{told}",
-    )  # fmt: skip
 
 
 ui.page("fit_q_1d", "Fit q in one dimension", CLAIM, draw)

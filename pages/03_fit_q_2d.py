@@ -6,7 +6,6 @@ from typing import Any
 from lvmviz import Job, ui
 from lvmviz.core import Knob
 from lvmviz.families import Family, FullRank
-from lvmviz.figures.theme import number
 from lvmviz.gradients import Estimator, Exact
 from lvmviz.objectives import Objective, ReverseKL
 from lvmviz.optimizers import LBFGS, Optimizer
@@ -21,6 +20,7 @@ from lvmviz.ui import answers, fit, fit_films, own, plane, plane_films, plane_im
 from lvmviz.ui.derivation_plane import lines
 from lvmviz.ui.fit_end import arrived, flown
 from lvmviz.ui.fit_formula import own_formula
+from lvmviz.ui.fit_path import path_player, source, told
 from lvmviz.ui.fit_refused import path
 from lvmviz.ui.live import in_the_page
 from lvmviz.ui.plane_answer import Look, answer
@@ -143,7 +143,7 @@ def _pictures(
     with ui.head("plane", "Posterior and q", name):
         view = ui.switch("view", "Picture", VIEWS, CONTOURS)
     place = ui.place()
-    index = _player(trace)
+    index = path_player(PLAYER, trace)
     with place:
         if view == WARPED:
             upto = plane.layers(q.family)
@@ -165,15 +165,6 @@ def _pictures(
     if trace is not None:
         flown(trace)
     return index
-
-
-def _player(trace: Trace | None) -> int:
-    """The frame of the optimizer's path that q stands on; 0 without one."""
-    if trace is None:
-        return 0
-    labels = ["where q stood"] + [f"step {step}" for step in range(1, len(trace))]
-    name = f"{trace.job.id}:{len(trace)}"
-    return ui.player(PLAYER, labels=labels, buttons=[], trace_id=name, autoplay=fit.autoplay())
 
 
 def _lower_row(trace: Trace | None, khat: Any, depends: tuple[object, ...]) -> None:
@@ -198,15 +189,9 @@ def _lower_row(trace: Trace | None, khat: Any, depends: tuple[object, ...]) -> N
 
 def _source(target: Target, q: plane.Q, trace: Trace | None, index: int, phi: list[float], kl: float) -> str:
     """The lines that give the KL on screen."""
-    told = f"  # {number(kl, 3)} nats"
     if isinstance(target, ImagePosterior):
-        return plane_images.source(target, q.family, phi, told)
-    if trace is not None:
-        return ui.script(trace.job, f"{ui.snapshot(trace, index)}.info.kl{told}")
-    return ui.calls(
-        ["decompose"], {"target": target, "family": q.family},
-        f"phi = {[round(x, 10) for x in phi]}\ndecompose(target, family, phi).kl{told}",
-    )  # fmt: skip
+        return plane_images.source(target, q.family, phi, told(kl))
+    return source(target, q.family, phi, trace, index, kl)
 
 
 ui.page("fit_q_2d", "Fit q in two dimensions", CLAIM, draw)

@@ -70,17 +70,15 @@ def _show(model: MixtureModel, stage: ui.Stage, controls: ui.Controls, trace: Tr
     view, scheme = model.view(controls, trace), model.scheme(trace)
     with stage.picture:
         model.picture(trace, view, PLAYER, PICTURE)
-        index = ui.player(
+        index = ui.trace_player(
             PLAYER,
+            trace,
             labels=half_step_buttons.labels(
                 moved, [info.iteration for info in infos], [info.collapsed for info in infos]
             ),
             buttons=half_step_buttons.buttons(
                 moved, trace.steps, model.ending(trace), scheme, tokens(ui.dark())
             ),
-            trace_id=trace.job.id,
-            steps=trace.steps,
-            growing=ui.growing(trace),
         )
         model.curves(controls, trace, view, PLAYER)
     with stage.evidence:

@@ -108,15 +108,13 @@ def _show(model: BeyondModel, stage: ui.Stage, controls: ui.Controls, trace: Tra
         else:  # the picture does not wait for what it does not show
             model.picture(trace, {}, view, PLAYER, PICTURE)
             others = _others(model, trace)
-        index = ui.player(
+        index = ui.trace_player(
             PLAYER,
+            trace,
             labels=half_step_buttons.labels(moved, [info.iteration for info in infos], collapsed),
             buttons=half_step_buttons.buttons(
                 moved, trace.steps, model.ending(trace), model.words(trace), tokens(ui.dark())
             ),
-            trace_id=trace.job.id,
-            steps=trace.steps,
-            growing=ui.growing(trace),
         )
         beyond_curves.curves(model, trace, others, PLAYER)
     with stage.evidence:

@@ -69,13 +69,10 @@ def _show(stage: ui.Stage, controls: ui.Controls, trace: Trace) -> None:
     with stage.picture:
         left, right, below = vae_desk.side_by_side(WIDE)
         with below:
-            index = ui.player(
+            index = ui.trace_player(
                 PLAYER,
+                trace,
                 labels=[vae_desk.label(info, infos[-1]) for info in infos],
-                buttons=(),
-                trace_id=trace.job.id,
-                steps=trace.steps,
-                growing=growing,
             )
             if told := vae_desk.ended(infos[-1]):
                 ui.note(told)

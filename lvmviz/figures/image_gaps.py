@@ -8,7 +8,7 @@ import numpy as np
 
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import Drawing, scatter
-from lvmviz.figures.latent import LEVELS, SHARP, across, ellipse, levels
+from lvmviz.figures.latent import LEVELS, SHARP, across, ellipse, levels, outline
 from lvmviz.figures.marks import legend
 from lvmviz.figures.theme import HATCH, Margin, fill, number
 from lvmviz.figures.vae_images import ink
@@ -206,17 +206,9 @@ def plane(
     for name, (mean, factor) in gaussians.items():
         dash = dashes.get(name)
         for sds, width in ((1.0, 2.25), (2.0, 1.25)):
-            x, y = ellipse(mean, factor, sds)
             line = {"color": colours.q_text if dash else colours.q_mark, "width": width if not dash else 1.5}
-            made.add_trace(
-                scatter(
-                    x=x.tolist(),
-                    y=y.tolist(),
-                    mode="lines",
-                    hoverinfo="skip",
-                    line={**line, "dash": dash} if dash else line,
-                )
-            )
+            dashed = {**line, "dash": dash} if dash else line
+            made.add_trace(outline(ellipse(mean, factor, sds), dashed))
         sign = {"2px,3px": "┈", "6px,4px": "╌"}.get(dash or "", "─")
         words.append((f"{sign} {name}", colours.q_text))
     if cloud is not None:

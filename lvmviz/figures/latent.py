@@ -5,12 +5,13 @@ from __future__ import annotations
 import base64
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import scipy.ndimage
 
 from lvmviz.figures import theme
-from lvmviz.figures.drawing import Drawing, scatter
+from lvmviz.figures.drawing import Drawing, Trace, scatter
 from lvmviz.figures.mixture_points import png
 from lvmviz.figures.theme import Margin
 from lvmviz.figures.vae_images import ink
@@ -102,6 +103,12 @@ def ellipse(mean: np.ndarray, factor: np.ndarray, sds: float, points: int = 61) 
     return mean[:, None] + sds * factor @ np.stack([np.cos(turn), np.sin(turn)])
 
 
+def outline(around: np.ndarray, line: dict[str, Any], **more: Any) -> Trace:
+    """A closed line (2, n) as a trace of a figure."""
+    x, y = around.tolist()
+    return scatter(x=x, y=y, mode="lines", hoverinfo="skip", line=line, **more)
+
+
 def posterior(first: np.ndarray, second: np.ndarray, density: np.ndarray, mean: np.ndarray,
               factor: np.ndarray, *, dark: bool = False, height: int = POSTERIOR) -> Drawing:  # fmt: skip
     """Filled contours of p(z | x) (H, W), and q's 1 and 2 standard deviations as lines."""
@@ -120,9 +127,8 @@ def posterior(first: np.ndarray, second: np.ndarray, density: np.ndarray, mean: 
         "source": levels(density, colours.posterior), "xref": "x", "yref": "y", "sizing": "stretch",
         "layer": "below", "x": left, "y": low + tall, "sizex": wide, "sizey": tall,
     }])  # fmt: skip
-    for (x, y), width in zip(around, (2.25, 1.25), strict=True):
-        made.add_trace(scatter(x=x.tolist(), y=y.tolist(), mode="lines", hoverinfo="skip",
-                               line={"color": colours.q_mark, "width": width}))  # fmt: skip
+    for one, width in zip(around, (2.25, 1.25), strict=True):
+        made.add_trace(outline(one, {"color": colours.q_mark, "width": width}))
     _say(made, "p(z|x)", colours.posterior, 1.0, "right")
     _say(made, "q, 1 and 2 sd", colours.q_text, 0.0, "left")
     return made

@@ -7,7 +7,7 @@ import numpy as np
 from lvmviz.figures import theme
 from lvmviz.figures.drawing import Drawing, scatter
 from lvmviz.figures.film import Film
-from lvmviz.figures.latent import ellipse
+from lvmviz.figures.latent import ellipse, outline
 from lvmviz.figures.marks import annotate, legend
 from lvmviz.figures.theme import Margin, fill, number
 
@@ -149,16 +149,8 @@ def latents(
         yaxis={**one, "title": {"text": "z<sub>2</sub>"}, "scaleanchor": "x"},
     )
     for radius in (1.0, 2.0):
-        x, y = ellipse(np.zeros(2), radius * np.eye(2), 1.0)
-        made.add_trace(
-            scatter(
-                x=x.tolist(),
-                y=y.tolist(),
-                mode="lines",
-                hoverinfo="skip",
-                line={"width": 1.25, "color": colours.prior, "dash": "4px,4px"},
-            )
-        )
+        around = ellipse(np.zeros(2), radius * np.eye(2), 1.0)
+        made.add_trace(outline(around, {"width": 1.25, "color": colours.prior, "dash": "4px,4px"}))
     made.add_trace(
         scatter(
             x=np.round(places[:, 0], 3).tolist(),
@@ -168,28 +160,10 @@ def latents(
             marker={"size": 4, "color": colours.text, "opacity": 0.45},
         )
     )
-    x, y = ellipse(np.zeros(2), posterior, 2.0)
-    made.add_trace(
-        scatter(
-            x=x.tolist(),
-            y=y.tolist(),
-            mode="lines",
-            fill="toself",
-            hoverinfo="skip",
-            fillcolor=fill(colours.posterior, 0.3),
-            line={"width": 2, "color": colours.posterior},
-        )
-    )
-    x, y = ellipse(np.zeros(2), q, 2.0)
-    made.add_trace(
-        scatter(
-            x=x.tolist(),
-            y=y.tolist(),
-            mode="lines",
-            hoverinfo="skip",
-            line={"width": 2.5, "color": colours.q_mark},
-        )
-    )
+    filled = {"fill": "toself", "fillcolor": fill(colours.posterior, 0.3)}
+    around = ellipse(np.zeros(2), posterior, 2.0)
+    made.add_trace(outline(around, {"width": 2, "color": colours.posterior}, **filled))
+    made.add_trace(outline(ellipse(np.zeros(2), q, 2.0), {"width": 2.5, "color": colours.q_mark}))
     words = (
         ("p(z|x) at x = mean, 2 sd", colours.posterior),
         ("best mean-field q", colours.q_text),

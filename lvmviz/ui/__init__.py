@@ -29,7 +29,7 @@ from lvmviz.ui.ledger import Entry, ledger
 from lvmviz.ui.links import link_of
 from lvmviz.ui.live import afresh, keep, kept, live, pace
 from lvmviz.ui.owner import owner
-from lvmviz.ui.player import Button, player
+from lvmviz.ui.player import Button, player, trace_player
 from lvmviz.ui.plot import Mark, nothing, plot
 from lvmviz.ui.scenes import Scene, opened, scenes
 from lvmviz.ui.state import current as link
@@ -42,5 +42,5 @@ __all__ = [
     "failed", "growing", "halves", "head", "keep", "kept", "ledger", "link", "link_of", "live", "note",
     "nothing", "open_picked", "opened", "owner", "pace", "page", "place", "plain", "player", "plot",
     "projector", "remark", "remedy", "ring", "scale", "scenes", "script", "snapshot", "stage", "switch",
-    "table", "thermometer", "way",
+    "table", "thermometer", "trace_player", "way",
 ]  # fmt: skip

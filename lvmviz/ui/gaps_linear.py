@@ -15,13 +15,12 @@ from lvmviz.gaps import AsGiven
 from lvmviz.runs.job import Job, Trace
 from lvmviz.summaries import linear_vae as summaries
 from lvmviz.ui import code, frame, own, state
-from lvmviz.ui.background import growing
 from lvmviz.ui.controls import Controls, remedy
 from lvmviz.ui.derivation import derivation
 from lvmviz.ui.derivation_gaps import linear_lines
 from lvmviz.ui.dock import dock
 from lvmviz.ui.live import afresh, keep, live
-from lvmviz.ui.player import player
+from lvmviz.ui.player import trace_player
 from lvmviz.ui.plot import plot
 from lvmviz.ui.scenes import Scene
 from lvmviz.ui.table import Column, table
@@ -137,14 +136,8 @@ def _pictures(trace: Trace, best: summaries.Optimum, turned: summaries.Turned | 
                 alt="The latents' posterior means, the posterior's ellipse and that of the best mean-field q",
             )
     infos = [snapshot.info for snapshot in trace]
-    index = player(
-        PLAYER,
-        labels=[f"step {info.iteration}, ELBO/N {number(info.elbo, 4)}" for info in infos],
-        buttons=(),
-        trace_id=trace.job.id,
-        steps=trace.steps,
-        growing=growing(trace),
-    )
+    labels = [f"step {info.iteration}, ELBO/N {number(info.elbo, 4)}" for info in infos]
+    index = trace_player(PLAYER, trace, labels)
     frame.head("climb", "ELBO of the linear VAE", "per datum, under the closed form’s log-likelihood")
     plot(
         "climb",

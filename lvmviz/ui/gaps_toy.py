@@ -12,13 +12,12 @@ from lvmviz.figures.theme import number
 from lvmviz.runs.job import Job, Trace
 from lvmviz.summaries import amortization as summaries
 from lvmviz.ui import code, frame, own, state
-from lvmviz.ui.background import growing
 from lvmviz.ui.controls import Controls
 from lvmviz.ui.derivation import derivation
 from lvmviz.ui.derivation_gaps import split_lines
 from lvmviz.ui.dock import dock
 from lvmviz.ui.live import afresh, keep, live
-from lvmviz.ui.player import player
+from lvmviz.ui.player import trace_player
 from lvmviz.ui.plot import plot
 from lvmviz.ui.scenes import Scene
 from lvmviz.ui.table import Column, table
@@ -87,14 +86,8 @@ def _pictures(trace: Trace, at: float, asked: tuple[int, int]) -> int:
         alt="The posterior of z for every x as a landscape, the best Gaussian and the encoder's q",
     )
     infos = [snapshot.info for snapshot in trace]
-    index = player(
-        PLAYER,
-        labels=[f"step {info.iteration}, mean gap of the training x {number(info.gap, 4)}" for info in infos],
-        buttons=(),
-        trace_id=trace.job.id,
-        steps=trace.steps,
-        growing=growing(trace),
-    )
+    labels = [f"step {info.iteration}, mean gap of the training x {number(info.gap, 4)}" for info in infos]
+    index = trace_player(PLAYER, trace, labels)
     left, right = frame.halves()
     with left:
         frame.head("gap", "The gap at every x", "trained between the dots")

@@ -8,7 +8,9 @@ from typing import NamedTuple
 
 import streamlit as st
 
+from lvmviz.runs.job import Trace
 from lvmviz.ui import state
+from lvmviz.ui.background import growing
 from lvmviz.ui.component import component
 
 HEIGHT = 40
@@ -58,6 +60,18 @@ def player(
         on_index_change=lambda: _rested(name, steps, count - 1 if growing else None),
     )
     return index
+
+
+def trace_player(name: str, trace: Trace, labels: Sequence[str], buttons: Sequence[Button] = ()) -> int:
+    """The player of a run, which may still grow; the frame it rests on."""
+    return player(
+        name,
+        labels=labels,
+        buttons=buttons,
+        trace_id=trace.job.id,
+        steps=trace.steps,
+        growing=growing(trace),
+    )
 
 
 def _frame(step: int, steps: Sequence[int], count: int) -> int:

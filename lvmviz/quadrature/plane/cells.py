@@ -14,6 +14,7 @@ import numpy as np
 
 from lvmviz.quadrature.plane.coordinates import Frame, log_cosh
 
+HALVINGS = 60  # of a cell: then it is as small as numbers are apart
 LogDensity = Callable[[np.ndarray], np.ndarray]  # z (m, 2) -> nats (m,), -inf where impossible
 
 _X = [0.960491268708020283, 0.774596669241483377, 0.434243749346802558]
@@ -168,6 +169,25 @@ def refined(
             break
         cells = looked_at(frame, log_f, *halves(cells.low[cut], cells.high[cut], split[cut]))
     return Sums(settled, doubt, joined(done) if keep else cells)
+
+
+def halved(
+    low: np.ndarray,
+    high: np.ndarray,
+    split: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    most: float = np.inf,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Cells (n, 2) halved along what `split` (n, 2) says of them, until nothing or there are `most`."""
+    for _ in range(HALVINGS):
+        if len(low) >= most:
+            break
+        along = split(low, high)
+        cut = along.any(1)
+        if not cut.any():
+            break
+        more = halves(low[cut], high[cut], along[cut])
+        low, high = np.concatenate([low[~cut], more[0]]), np.concatenate([high[~cut], more[1]])
+    return low, high
 
 
 def halves(low: np.ndarray, high: np.ndarray, split: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lvmviz.families import LOG_2PI, Plane, Stack
 from lvmviz.families.plane import Frame
-from lvmviz.quadrature.plane.cells import halves
+from lvmviz.quadrature.plane.cells import halved
 
 THIN = 0.3  # width of an earlier part, in a later one's noise: less, and it may hide between nodes
 SEEN = 4.0  # sds of it within which it is looked at
@@ -131,17 +131,14 @@ def thin_in(q: Images, m: int, turn: np.ndarray) -> np.ndarray:
 
 def cut_to(low: np.ndarray, high: np.ndarray, thin: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Cells (n, 2) halved until none that meets a thin part is much wider than it."""
-    while len(thin) and len(low) < MOST:
+
+    def split(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         away = np.abs(np.einsum("kij,nj->nki", thin[..., :2], middle) + thin[..., 2])
         each = np.abs(thin[None, ..., :2]) * half[:, None, None]  # (n, K, axis of the part, side of the cell)
         reach = each.sum(-1)
         wide = (away < SEEN + reach).all(-1)[..., None] & (reach > WIDEST)
         side = np.where(wide[..., None], each, 0.0).max((1, 2))
-        split = side > 0.5 * np.maximum(side.max(-1, keepdims=True), WIDEST)
-        cut = split.any(1)
-        if not cut.any():
-            break
-        more = halves(low[cut], high[cut], split[cut])
-        low, high = np.concatenate([low[~cut], more[0]]), np.concatenate([high[~cut], more[1]])
-    return low, high
+        return side > 0.5 * np.maximum(side.max(-1, keepdims=True), WIDEST)
+
+    return halved(low, high, split, MOST) if len(thin) else (low, high)

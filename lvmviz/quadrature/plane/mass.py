@@ -19,7 +19,7 @@ from lvmviz.quadrature.plane.cells import (
     Cells,
     LogDensity,
     grid,
-    halves,
+    halved,
     looked_at,
     refined,
     unseen,
@@ -151,16 +151,13 @@ def split_round(
     low: np.ndarray, high: np.ndarray, places: np.ndarray, reach: np.ndarray, share: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cells halved until those within reach of a place, both (K, 2), are no larger than a share of it."""
-    for _ in range(60):
+
+    def split(low: np.ndarray, high: np.ndarray) -> np.ndarray:
         near = (low[:, None] <= places + reach) & (high[:, None] >= places - reach)  # (n, K, 2)
         large = (high - low)[:, None] > share * reach
-        split = np.any(np.expand_dims(np.all(near, axis=-1), -1) & large, axis=1)
-        cut = split.any(1)
-        if not cut.any():
-            break
-        more = halves(low[cut], high[cut], split[cut])
-        low, high = np.concatenate([low[~cut], more[0]]), np.concatenate([high[~cut], more[1]])
-    return low, high
+        return np.any(np.expand_dims(np.all(near, axis=-1), -1) & large, axis=1)
+
+    return halved(low, high, split)
 
 
 def _tails(log_f: LogDensity, lines: tuple[Line, Line], log_total: float) -> tuple[np.ndarray, float]:
